@@ -1,10 +1,30 @@
 // Package problem collects everything that is wrong with an input, so that a user sees all of it at once: where it is, what
-// the rule is, what was found and what to do.
+// the rule is, what was found and what to do. It also holds the strict decoding that every outside input goes through.
+//
+// Reading an input takes two steps. A parser makes a tree of map[string]any, []any, json.Number, string, bool and nil:
+// [ParseJSON] does so for JSON and refuses oversized, deeply nested and ambiguous (duplicate keys) input; other formats bring
+// their own parser. [Decode] then walks the tree against a Go struct and reports unknown keys with a suggestion, wrong types
+// and numbers that are not finite, with the place of each:
+//
+//	var list problem.List
+//	var document Document
+//	if tree, ok := problem.ParseJSON("routes.json", data, &list); ok {
+//		problem.Decode("", tree, &document, &list)
+//	}
+//	validate(document, &list) // more problems of the caller's own
+//	return document, list.Err()
+//
+// Defaults: a type with a method Defaults() on its pointer is filled by it before it is decoded, so that a value that was
+// left out takes the default and a value that was written, zero included, is what it says.
 package problem
 
 import (
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"unicode/utf8"
 )
 
 // Problem is one violation. It prints as "<place>: <rule>, got <value>; <remedy>".
@@ -17,7 +37,10 @@ type Problem struct {
 
 // Error implements error.
 func (p Problem) Error() string {
-	text := p.Place + ": " + p.Rule
+	text := p.Rule
+	if p.Place != "" {
+		text = p.Place + ": " + text
+	}
 	if p.Value != "" {
 		text += ", got " + p.Value
 	}
@@ -27,46 +50,87 @@ func (p Problem) Error() string {
 	return text
 }
 
-// maxValue bounds how much of a value is echoed back.
-const maxValue = 80
+const (
+	// maxValue bounds how many characters of a value are echoed back.
+	maxValue = 80
+	// maxProblems bounds how many problems are kept: a file of rubbish must not answer with a larger one.
+	maxProblems = 200
+)
 
 // List collects problems. The zero value is ready to use.
-type List struct{ problems []Problem }
+type List struct {
+	problems []Problem
+	dropped  int // found beyond maxProblems
+}
 
-// Add records a problem. Strings in value are quoted and long values are cut; a nil value shows nothing.
+// Add records a problem. Strings in value are quoted, objects and lists are named and not printed, long values are cut; a nil
+// value shows nothing. Beyond 200 problems only their number is kept.
 func (l *List) Add(place, rule string, value any, remedy string) {
+	if len(l.problems) >= maxProblems {
+		l.dropped++
+		return
+	}
 	l.problems = append(l.problems, Problem{Place: place, Rule: rule, Value: show(value), Remedy: remedy})
 }
 
-// Len returns the number of problems so far.
-func (l *List) Len() int { return len(l.problems) }
+// Addf is Add with a rule that is formatted from the arguments.
+func (l *List) Addf(place string, value any, remedy, rule string, args ...any) {
+	l.Add(place, fmt.Sprintf(rule, args...), value, remedy)
+}
 
-// All returns the problems in the order they were found.
+// Len returns the number of problems so far, those that were not kept included.
+func (l *List) Len() int { return len(l.problems) + l.dropped }
+
+// All returns the problems that were kept, in the order they were found.
 func (l *List) All() []Problem { return l.problems }
 
 // Err returns nil if there is no problem, else one error that joins all, a line each.
 func (l *List) Err() error {
-	errs := make([]error, len(l.problems))
-	for i, p := range l.problems {
-		errs[i] = p
+	errs := make([]error, 0, len(l.problems)+1)
+	for _, p := range l.problems {
+		errs = append(errs, p)
+	}
+	if l.dropped > 0 {
+		errs = append(errs, fmt.Errorf("and %d more problems", l.dropped))
 	}
 	return errors.Join(errs...)
 }
 
+// show renders a value for a message.
 func show(value any) string {
-	var text string
-	switch v := value.(type) {
-	case nil:
+	v := reflect.ValueOf(value)
+	switch v.Kind() {
+	case reflect.Invalid:
 		return ""
-	case string:
-		text = fmt.Sprintf("%.*q", maxValue, v)
-	case float64:
-		text = fmt.Sprintf("%g", v)
+	case reflect.String:
+		if _, isNumber := value.(interface{ Float64() (float64, error) }); isNumber { // json.Number
+			return cut(v.String())
+		}
+		return fmt.Sprintf("%q", cut(v.String()))
+	case reflect.Float64, reflect.Float32:
+		return showFloat(v.Float())
+	case reflect.Map:
+		return fmt.Sprintf("an object of %d", v.Len())
+	case reflect.Slice:
+		return fmt.Sprintf("a list of %d", v.Len())
 	default:
-		text = fmt.Sprintf("%v", v)
+		return cut(fmt.Sprint(value))
 	}
-	if len(text) > maxValue+2 {
-		text = text[:maxValue] + "..."
+}
+
+// showFloat prints 200 as 200, not as 2e+02, and keeps very small and very large numbers short.
+func showFloat(f float64) string {
+	if math.Abs(f) < 1e15 && f == math.Trunc(f) {
+		return fmt.Sprintf("%.0f", f)
 	}
-	return text
+	return fmt.Sprintf("%g", f)
+}
+
+// cut shortens a text to maxValue characters and replaces what would garble a terminal or a log line.
+func cut(text string) string {
+	if utf8.RuneCountInString(text) > maxValue {
+		runes := []rune(text)
+		text = string(runes[:maxValue]) + "..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
