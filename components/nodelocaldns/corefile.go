@@ -1,0 +1,171 @@
+// Package nodelocaldns is the DNS cache on every node: it answers at a link-local address from memory, talks to the cluster's
+// DNS over TCP, so that a lost UDP packet no longer costs a client its 5-second timeout, and goes on answering from stale
+// entries while the upstream is away.
+//
+// The hosts that leave through the egress proxies are forwarded to the resolver mode of the agent on the same node, which
+// answers with healthy proxies. That is how applications reach a proxy without changing a URL. The proxies themselves resolve
+// the real names elsewhere, so there is no loop.
+package nodelocaldns
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// DefaultAddress is where the cache listens, as in the upstream manifest
+// (kubernetes/kubernetes cluster/addons/dns/nodelocaldns/nodelocaldns.yaml, read 2026-01).
+const DefaultAddress = "169.254.20.10"
+
+// Ports of the cache beside 53.
+const (
+	HealthPort  = 8080 // HTTP, on the cache's address
+	MetricsPort = 9253 // Prometheus, on the cache's address
+)
+
+// Corefile is what the CoreDNS configuration of a node depends on.
+type Corefile struct {
+	// Address is where the cache listens. Default DefaultAddress.
+	Address string
+	// ClusterDomain is the domain of the cluster's own names. Default cluster.local.
+	ClusterDomain string
+	// ClusterDNS are the addresses of the cluster's DNS (kube-dns). At least one.
+	ClusterDNS []string
+	// Upstreams are the resolvers for all other names. At least one.
+	Upstreams []string
+	// ProxiedHosts are the hosts that leave through proxies: exact names or one leading "*.". May be empty.
+	ProxiedHosts []string
+	// Resolver is the agent's address, host:port. Needed when ProxiedHosts is not empty.
+	Resolver string
+	// ProxiedTTL is how long a proxy's address is kept after a lookup: the shorter, the sooner a dead proxy is forgotten.
+	// Default 1 s.
+	ProxiedTTL time.Duration
+	// ServeStale is how long expired answers are given out while the upstream does not answer. Default 1 h.
+	ServeStale time.Duration
+	// MaxConcurrent bounds the queries waiting for an upstream: without it a dead upstream lets memory grow without limit.
+	// Default 1,000.
+	MaxConcurrent int
+}
+
+// Render returns the text of the Corefile. The same input gives the same text.
+func (c Corefile) Render() (string, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	err := corefileTemplate.Execute(&text, struct {
+		Corefile
+		Zones                          []string
+		StaleSeconds, ProxiedTTLSecond int
+		HealthPort, MetricsPort        int
+	}{c, zones(c.ProxiedHosts), int(c.ServeStale.Seconds()), int(c.ProxiedTTL.Seconds()), HealthPort, MetricsPort})
+	return text.String(), err
+}
+
+func (c Corefile) withDefaults() Corefile {
+	if c.Address == "" {
+		c.Address = DefaultAddress
+	}
+	if c.ClusterDomain == "" {
+		c.ClusterDomain = "cluster.local"
+	}
+	if c.ProxiedTTL == 0 {
+		c.ProxiedTTL = time.Second
+	}
+	if c.ServeStale == 0 {
+		c.ServeStale = time.Hour
+	}
+	if c.MaxConcurrent == 0 {
+		c.MaxConcurrent = 1000
+	}
+	return c
+}
+
+func (c Corefile) validate() error {
+	var errs []error
+	if len(c.ClusterDNS) == 0 {
+		errs = append(errs, errors.New("corefile: clusterDNS: needs at least 1 address, got 0"))
+	}
+	if len(c.Upstreams) == 0 {
+		errs = append(errs, errors.New("corefile: upstreams: needs at least 1 address, got 0"))
+	}
+	if len(c.ProxiedHosts) > 0 && c.Resolver == "" {
+		errs = append(errs, fmt.Errorf("corefile: resolver: needs an address when hosts are proxied, got %d hosts", len(c.ProxiedHosts)))
+	}
+	if c.ProxiedTTL < time.Second || c.ProxiedTTL > time.Minute {
+		errs = append(errs, fmt.Errorf("corefile: proxiedTTL: must be 1s to 1m, got %s", c.ProxiedTTL))
+	}
+	for _, value := range append(append([]string{c.Address, c.ClusterDomain, c.Resolver}, c.ClusterDNS...), append(c.Upstreams, c.ProxiedHosts...)...) {
+		if strings.ContainsAny(value, " \t\r\n{}\"#") {
+			errs = append(errs, fmt.Errorf("corefile: no value may hold spaces, braces, quotes or #, got %q", value))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// zones are the DNS zones that hold the hosts: the name itself, or what stands behind "*.". Sorted, each once.
+func zones(hosts []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, host := range hosts {
+		zone := strings.TrimPrefix(host, "*.")
+		if !seen[zone] {
+			seen[zone] = true
+			out = append(out, zone)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// corefileTemplate keeps to the plugins of the upstream node-cache, so that the same text works there. Cache sizes and TTLs of
+// the cluster's zones are those of the upstream manifest.
+var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.FuncMap{"join": strings.Join}).Parse(
+	`{{.ClusterDomain}}:53 in-addr.arpa:53 ip6.arpa:53 {
+    errors
+    bind {{.Address}}
+    cache {
+        success 9984 30
+        denial 9984 5
+        serve_stale {{.StaleSeconds}}s verify
+    }
+    loop
+    reload
+    forward . {{join .ClusterDNS " "}} {
+        force_tcp
+        max_concurrent {{.MaxConcurrent}}
+    }
+    prometheus {{.Address}}:{{.MetricsPort}}
+    health {{.Address}}:{{.HealthPort}}
+}
+{{- if .Zones}}
+{{range $i, $zone := .Zones}}{{if $i}} {{end}}{{$zone}}:53{{end}} {
+    errors
+    bind {{.Address}}
+    cache {{.ProxiedTTLSecond}} {
+        serve_stale {{.StaleSeconds}}s verify
+    }
+    forward . {{.Resolver}} {
+        max_concurrent {{.MaxConcurrent}}
+    }
+    prometheus {{.Address}}:{{.MetricsPort}}
+}
+{{- end}}
+.:53 {
+    errors
+    bind {{.Address}}
+    cache 30 {
+        serve_stale {{.StaleSeconds}}s verify
+    }
+    loop
+    forward . {{join .Upstreams " "}} {
+        force_tcp
+        max_concurrent {{.MaxConcurrent}}
+    }
+    prometheus {{.Address}}:{{.MetricsPort}}
+}
+`))
