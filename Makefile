@@ -1,0 +1,150 @@
+# Sallyport. `make` prints what there is to do. Everything built lands in .build, which may be deleted at any time when no
+# stack of this checkout is up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STACK  ?= local
+BUILD  := $(CURDIR)/.build
+BIN    := $(BUILD)/bin
+PULUMI := tools/pulumi.sh
+LINT   := go tool -modfile=go.tools.mod golangci-lint
+
+# One flag set for everything, so that the Pulumi SDKs are compiled once.
+export CGO_ENABLED := 0
+export SALLYPORT_BUILD_DIR := $(BUILD)
+# Stack local holds no secret: its salt in stacks/ belongs to the empty passphrase.
+ifeq ($(STACK),local)
+export PULUMI_CONFIG_PASSPHRASE :=
+endif
+
+PULUMI_VERSION := v3.259.0
+# A user's own Pulumi is used when it can run Go programs.
+OWN_PULUMI := $(shell command -v pulumi >/dev/null && command -v pulumi-language-go >/dev/null && echo yes)
+
+say = @echo "==> $(1)"
+
+.PHONY: help
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo "  STACK=name chooses the stack for up, preview, refresh, down and recover (default local)"
+
+## ---- build
+
+$(BIN):
+	@mkdir -p $@
+
+ifneq ($(OWN_PULUMI),yes)
+$(BIN)/pulumi: tools/go.mod tools/go.sum | $(BIN)
+	$(call say,building the Pulumi command line $(PULUMI_VERSION) from its module - once - 2 to 4 minutes on 2 cores)
+	@cd tools && go build -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$(PULUMI_VERSION)" \
+		-o $@ github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+
+$(BIN)/pulumi-language-go: tools/go.mod tools/go.sum $(wildcard tools/pulumi-language-go/*.go) | $(BIN)
+	$(call say,building the Go language host)
+	@cd tools && go build -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$(PULUMI_VERSION)" \
+		-o $@ ./pulumi-language-go
+
+TOOLS := $(BIN)/pulumi $(BIN)/pulumi-language-go
+endif
+
+$(BIN)/coredns: tools/coredns/go.mod tools/coredns/go.sum $(wildcard tools/coredns/*.go) | $(BIN)
+	$(call say,building CoreDNS from its module - once - about a minute)
+	@cd tools/coredns && go build -ldflags "-s -w" -o $@ .
+
+.PHONY: tools
+tools: $(TOOLS) $(BIN)/coredns ## build the pinned Pulumi command line, its Go host and CoreDNS, once
+
+.PHONY: build
+build: | $(BIN) ## build our own programs
+	$(call say,building sallyport - the lab provider - the agent)
+	@go build -ldflags "-s -w" -o $(BIN)/ ./cmd/sallyport ./lab/cmd/labd ./lab/cmd/pulumi-resource-lab
+	@go build -trimpath -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent ./proxyimage/cmd/sallyport-agent
+
+.PHONY: image
+image: build ## build the proxy image (OCI layout and root filesystem) from the locked packages, without a container engine
+	$(call say,building the proxy image)
+	@$(BIN)/sallyport image build
+
+.PHONY: image-local
+image-local: build
+	$(call say,building the proxy image)
+	@$(BIN)/sallyport image build --allow-newer
+
+## ---- stacks
+
+.PHONY: ready
+ready: tools build $(if $(filter local,$(STACK)),image-local)
+	$(call say,compiling the program)
+	@go build -o /dev/null ./infra
+	@$(PULUMI) stack select --create $(STACK) >/dev/null
+
+.PHONY: up
+up: ready ## bring the stack up and repair what drifted; STACK=local is a working egress layer on this machine
+	$(call say,pulumi up of stack $(STACK))
+	@$(PULUMI) up --stack $(STACK) --yes --refresh --suppress-outputs
+	@$(BIN)/sallyport lab summary --stack $(STACK)
+
+.PHONY: preview
+preview: ready ## show what up would change
+	@$(PULUMI) preview --stack $(STACK) --diff
+
+.PHONY: refresh
+refresh: ready ## compare the stack's state with reality
+	@$(PULUMI) refresh --stack $(STACK) --yes
+
+.PHONY: down
+down: tools build ## destroy the stack
+	$(call say,pulumi destroy of stack $(STACK))
+	@$(PULUMI) stack select --create $(STACK) >/dev/null
+	@$(PULUMI) destroy --stack $(STACK) --yes --refresh
+
+.PHONY: recover
+recover: ready ## after a crash or kill of the command line: release the lock, take stock, bring the stack up
+	$(call say,ending what the crashed run left and releasing its lock)
+	@tools/recover.sh $(STACK)
+	@$(MAKE) --no-print-directory up STACK=$(STACK)
+
+.PHONY: demo
+demo: ## send load through stack local (make up first) and print measured beside predicted, within two minutes
+	@$(BIN)/sallyport lab demo --stack $(STACK) --out $(BUILD)/demo
+
+## ---- checks
+
+# Packages without the Pulumi SDK: cheap enough for the race detector.
+RACE := ./internal/... ./components/allowlist/... ./components/capacity/... ./components/destinations/... ./components/stack/... \
+	./components/nodelocaldns/... ./proxyimage/...
+
+.PHONY: test
+test: tools build image-local ## everything that needs no cloud; root is needed for the lab
+	$(call say,vet and unit tests)
+	@go vet ./...
+	@cd tools && go vet ./pulumi-language-go
+	@go test -count=1 $$(go list ./... | grep -v /test/)
+	$(call say,race detector over the packages without Pulumi)
+	@CGO_ENABLED=1 go test -count=1 -race -short $(RACE)
+	$(call say,end to end: real command line and real packets)
+	@go test -count=1 -v -timeout 30m ./test/...
+
+.PHONY: golden
+golden: ## rewrite the golden files, then show what changed
+	@UPDATE_GOLDEN=1 go test $$(go list ./... | grep -v /test/) >/dev/null || true
+	@git diff --stat -- '*testdata*'
+
+.PHONY: lint
+lint: ## golangci-lint, built from its own module
+	@$(LINT) run ./...
+	@cd tools && go vet ./pulumi-language-go
+
+.PHONY: fmt
+fmt: ## format
+	@$(LINT) fmt ./...
+
+.PHONY: verify
+verify: fmt lint ## format, lint and tidy; fails if that changes anything
+	@go mod tidy && cd tools && go mod tidy && cd coredns && go mod tidy
+	@git diff --exit-code
+
+.PHONY: bench
+bench: build ## benchmarks
+	@go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /test/)
