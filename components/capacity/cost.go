@@ -1,0 +1,99 @@
+package capacity
+
+import (
+	"fmt"
+
+	"github.com/sallyport/sallyport/internal/problem"
+)
+
+// The designs that are compared.
+const (
+	designDeclared = "as declared"
+	designNat      = "everything through the NAT"
+	designProxies  = "everything through the proxies"
+)
+
+// costs compares the declared design with the two pure ones. What decides is the number of IPs that every partner has to
+// list, because each of them is a change request at somebody else's firewall; the price decides between equals. Traffic is
+// not declared, so the charge per GB is named and not added: it falls due for what goes through a NAT and not for what goes
+// through proxies.
+func costs(in Input, plan Plan) []CostLine {
+	declared := price(in, plan)
+	declared.Design, declared.Chosen = designDeclared, true
+	lines := []CostLine{declared}
+	for _, alternative := range []struct {
+		design string
+		via    Via
+	}{{designNat, ViaNat}, {designProxies, ViaProxy}} {
+		if all(in.Destinations, alternative.via) {
+			continue // that is the declared one
+		}
+		line := alternativeCost(in, alternative.via)
+		line.Design = alternative.design
+		lines = append(lines, line)
+	}
+	best := 0
+	for i, line := range lines {
+		b := lines[best]
+		if line.Impossible == "" && (line.IPsToList < b.IPsToList || line.IPsToList == b.IPsToList && line.MonthlyUSD < b.MonthlyUSD) {
+			best = i
+		}
+	}
+	lines[best].Recommended = true
+	return lines
+}
+
+func all(ds []Destination, via Via) bool {
+	for _, d := range ds {
+		if d.Via != via {
+			return false
+		}
+	}
+	return true
+}
+
+// alternativeCost sizes the design in which every destination goes one way, with computed ports and the quota raised.
+func alternativeCost(in Input, via Via) CostLine {
+	in.PortsPerVM, in.IPs, in.Insufficient, in.MaxIPs = 0, 0, false, MaxIPsPerGateway
+	ds := make([]Destination, len(in.Destinations))
+	for i, d := range in.Destinations {
+		ds[i] = d
+		ds[i].Via = via
+		if via == ViaNat { // nothing pools connections on the way to a NAT
+			ds[i].RequestsPerConnection = 1
+		}
+	}
+	in.Destinations = ds
+	s := newSizer(in, &problem.List{})
+	plan := Plan{Nat: s.nat(s.via(ViaNat)), Proxies: s.proxies(s.via(ViaProxy))}
+	if problems := s.list.All(); len(problems) > 0 {
+		return CostLine{Impossible: problems[0].Place + " " + problems[0].Rule}
+	}
+	return price(in, plan)
+}
+
+// price adds up the hourly list prices of a plan.
+func price(in Input, plan Plan) CostLine {
+	ips := plan.Nat.IPs + plan.Nat.ReserveIPs + plan.Proxies.IPs + plan.Proxies.ReserveIPs
+	nat, natText, perGB := 0.0, "no NAT", 0.0
+	switch {
+	case plan.Nat.IPs == 0:
+	case plan.Nat.Flavor == NatGateway:
+		zones := len(in.Zones)
+		nat, perGB = float64(zones)*gatewayHour, gatewayGB
+		natText = fmt.Sprintf("%s x $%g/h", plural(zones, "NAT gateway"), gatewayHour)
+	case in.Nodes <= cloudNatVMs:
+		nat, perGB = float64(in.Nodes)*cloudNatVMHour, cloudNatGB
+		natText = fmt.Sprintf("%s x $%g/h", plural(in.Nodes, "VM"), cloudNatVMHour)
+	default:
+		nat, perGB = cloudNatHour, cloudNatGB
+		natText = fmt.Sprintf("Cloud NAT for more than %d VMs $%g/h", cloudNatVMs, cloudNatHour)
+	}
+	hourly := nat + float64(plan.Proxies.Total)*in.Proxies.HourlyUSD + float64(ips)*ipHour
+	text := fmt.Sprintf("(%s + %s x $%g/h + %s x $%g/h) x %d h", natText, plural(plan.Proxies.Total, "proxy"), in.Proxies.HourlyUSD,
+		plural(ips, "IP"), ipHour, HoursPerMonth)
+	if perGB > 0 {
+		text += fmt.Sprintf(", plus $%g for each GB through the NAT", perGB)
+	}
+	return CostLine{MonthlyUSD: hourly * HoursPerMonth, IPsToList: ips, Arithmetic: text}
+}
