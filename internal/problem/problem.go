@@ -59,18 +59,48 @@ const (
 
 // List collects problems. The zero value is ready to use.
 type List struct {
-	problems []Problem
-	dropped  int // found beyond maxProblems
+	problems   []Problem
+	dropped    int             // found beyond maxProblems
+	unreadable map[string]bool // places whose value could not be decoded
 }
 
 // Add records a problem. Strings in value are quoted, objects and lists are named and not printed, long values are cut; a nil
-// value shows nothing. Beyond 200 problems only their number is kept.
+// value shows nothing. Beyond 200 problems only their number is kept. A place whose value [Decode] could not read has its
+// problem already: what is found there or below afterwards is a consequence and is left out.
 func (l *List) Add(place, rule string, value any, remedy string) {
+	if l.consequence(place) {
+		return
+	}
 	if len(l.problems) >= maxProblems {
 		l.dropped++
 		return
 	}
 	l.problems = append(l.problems, Problem{Place: place, Rule: rule, Value: show(value), Remedy: remedy})
+}
+
+// unread is Add for a value that could not be read.
+func (l *List) unread(place, rule string, value any, remedy string) {
+	l.Add(place, rule, value, remedy)
+	if l.unreadable == nil {
+		l.unreadable = map[string]bool{}
+	}
+	l.unreadable[place] = true
+}
+
+// consequence reports whether place or one that encloses it could not be read.
+func (l *List) consequence(place string) bool {
+	if len(l.unreadable) == 0 {
+		return false
+	}
+	if l.unreadable[""] {
+		return true
+	}
+	for end := len(place); end > 0; end = strings.LastIndexAny(place[:end], ".[") {
+		if l.unreadable[place[:end]] {
+			return true
+		}
+	}
+	return false
 }
 
 // Addf is Add with a rule that is formatted from the arguments.

@@ -231,3 +231,22 @@ func FuzzParseAndDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestProblemsThatFollowFromAnUnreadableValueAreLeftOut(t *testing.T) {
+	var list List
+	var e entry
+	Decode("p", map[string]any{"port": "x", "demand": "y", "name": 1, "rate": 1}, &e, &list)
+	found := list.Len()
+	for _, place := range []string{"p.port", "p.demand", "p.demand.rate", "p.name[0]"} {
+		list.Add(place, "is a consequence", nil, "")
+	}
+	if list.Len() != found {
+		t.Error(list.Err())
+	}
+	for _, place := range []string{"p", "p.portal", "p.hosts", "q.port", "p.rate"} {
+		list.Add(place, "is another problem", nil, "")
+	}
+	if list.Len() != found+5 {
+		t.Error(list.Err())
+	}
+}
