@@ -1,0 +1,196 @@
+// Package haproxycfg renders the configuration of the HAProxy in the proxy image. It is pure: values in, text out.
+//
+// Passthrough: a frontend per port reads the TLS server name and never terminates TLS. It looks up "<host>|<slot>" with a
+// random slot in a map that the agent keeps filled with vetted addresses (see HostEntries), and connects there. So a
+// connection costs no DNS query, connections spread over all addresses of a host, and a change of hosts or addresses is a
+// change of maps at run time. Only a change of ports changes the text rendered here.
+//
+// Whatever is not expressly listed is refused: every rule that does not accept rejects, and sets the reason that the access
+// log carries. HAProxy 2.6 is the oldest version the text is written for.
+package haproxycfg
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"text/template"
+	"time"
+)
+
+//go:embed passthrough.cfg.tmpl
+var passthroughText string
+
+var passthroughTemplate = template.Must(template.New("passthrough").Funcs(template.FuncMap{
+	"seconds": func(d time.Duration) int { return int(d / time.Second) },
+	"inc":     func(i int) int { return i + 1 },
+}).Parse(passthroughText))
+
+// InspectDelay is how long a client may take to send its ClientHello.
+const InspectDelay = 5 * time.Second
+
+// Passthrough is what the configuration of a passthrough proxy depends on.
+type Passthrough struct {
+	// RunDir holds the sockets: AdminSocket and HealthSocket. Absolute.
+	RunDir string
+	// MapDir holds the map files, see HostsMap and its siblings. Absolute.
+	MapDir string
+	// Listen is the address of the frontends. The zero value means every address of the machine.
+	Listen netip.Addr
+	// Ports are the listening ports, each once. May be empty: then nothing listens.
+	Ports []int
+	// SourceIPs are the source addresses of outgoing connections, used evenly. Empty leaves the choice to the kernel.
+	SourceIPs []netip.Addr
+	// Resolver answers for the hosts below a wildcard. It must be on loopback: it is asked for every connection.
+	Resolver netip.AddrPort
+	// MaxConnections is the number of connections that may be open at once. At least 1. Each needs two file descriptors.
+	MaxConnections int
+	// Threads is the number of threads. Default 1, which has the lowest tail latency at the rates of one proxy.
+	Threads int
+	// IdleTimeout ends a connection on which nothing was sent for so long. Default 1 h.
+	IdleTimeout time.Duration
+	// HardStop ends the connections of a process that was replaced by a reload so long ago. Default 24 h.
+	HardStop time.Duration
+}
+
+// AdminSocket returns the path of HAProxy's admin socket.
+func AdminSocket(runDir string) string { return filepath.Join(runDir, "admin.sock") }
+
+// HealthSocket returns the path of the socket on which HAProxy answers HTTP 200 while it serves.
+func HealthSocket(runDir string) string { return filepath.Join(runDir, "health.sock") }
+
+// HostsMap returns the path of the map of exact hosts of a port: "<host>|<slot> <IPv4 address>".
+func HostsMap(mapDir string, port int) string { return mapFile(mapDir, fmt.Sprintf("hosts-%d", port)) }
+
+// WildcardsMap returns the path of the map of wildcard hosts of a port: "<suffix with leading dot> 1".
+func WildcardsMap(mapDir string, port int) string {
+	return mapFile(mapDir, fmt.Sprintf("wildcards-%d", port))
+}
+
+// ClientsMap returns the path of the map of networks that may connect: "<CIDR> 1".
+func ClientsMap(mapDir string) string { return mapFile(mapDir, "clients") }
+
+// RefusedMap returns the path of the map of networks never connected to: "<CIDR> 1".
+func RefusedMap(mapDir string) string { return mapFile(mapDir, "refused") }
+
+func mapFile(dir, name string) string { return filepath.Join(dir, name+".map") }
+
+func (p Passthrough) withDefaults() Passthrough {
+	if p.Threads == 0 {
+		p.Threads = 1
+	}
+	if p.IdleTimeout == 0 {
+		p.IdleTimeout = time.Hour
+	}
+	if p.HardStop == 0 {
+		p.HardStop = 24 * time.Hour
+	}
+	p.Ports = slices.Sorted(slices.Values(p.Ports))
+	return p
+}
+
+// plainPath are the characters of a path that mean nothing to HAProxy's parser.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/+-]*$`)
+
+// maxSocketPath is the longest path of a Unix socket on Linux, less the suffix that HAProxy adds while it replaces one.
+const maxSocketPath = 107 - len(".4194304.tmp")
+
+func (p Passthrough) validate() error {
+	var errs []error
+	add := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("haproxy configuration: "+format, args...))
+	}
+	for field, dir := range map[string]string{"RunDir": p.RunDir, "MapDir": p.MapDir} {
+		if !plainPath.MatchString(dir) {
+			add("%s: must be an absolute path of letters, digits and ._/+-, got %q", field, dir)
+		}
+	}
+	if len(HealthSocket(p.RunDir)) > maxSocketPath {
+		add("RunDir: socket paths must not be longer than %d bytes, got %d", maxSocketPath, len(HealthSocket(p.RunDir)))
+	}
+	for i, port := range p.Ports {
+		if port < 1 || port > 65535 || i > 0 && p.Ports[i-1] == port {
+			add("Ports: must be different ports 1 to 65535, got %d", port)
+		}
+	}
+	for _, ip := range p.SourceIPs {
+		if !ip.Is4() || ip.IsUnspecified() {
+			add("SourceIPs: must be IPv4 addresses, got %s", ip)
+		}
+	}
+	if p.Listen.Zone() != "" {
+		add("Listen: must not have a zone, got %s", p.Listen)
+	}
+	if !p.Resolver.IsValid() || !p.Resolver.Addr().IsLoopback() {
+		add("Resolver: must be on loopback, got %s", p.Resolver)
+	}
+	if p.MaxConnections < 1 {
+		add("MaxConnections: must be at least 1, got %d", p.MaxConnections)
+	}
+	if p.Threads < 1 || p.Threads > 64 {
+		add("Threads: must be 1 to 64, got %d", p.Threads)
+	}
+	if p.IdleTimeout < time.Second || p.HardStop < time.Second {
+		add("IdleTimeout, HardStop: must be at least 1 s, got %s and %s", p.IdleTimeout, p.HardStop)
+	}
+	return errors.Join(errs...)
+}
+
+// view is what the template sees.
+type view struct {
+	Passthrough
+	Bind, AdminSocket, HealthSocket string
+	InspectDelay                    time.Duration
+	Slots                           int
+	Classes                         []string
+	NoAddress                       netip.Addr
+	Frontends                       []frontendView
+}
+
+type frontendView struct {
+	Port                               int
+	Hosts, Wildcards, Clients, Refused string
+}
+
+func (p Passthrough) view() view {
+	v := view{
+		Passthrough: p, Bind: p.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
+		InspectDelay: InspectDelay, Slots: Slots, Classes: refusedClasses, NoAddress: NoAddress,
+	}
+	for _, port := range p.Ports {
+		v.Frontends = append(v.Frontends, frontendView{
+			Port: port, Hosts: HostsMap(p.MapDir, port), Wildcards: WildcardsMap(p.MapDir, port),
+			Clients: ClientsMap(p.MapDir), Refused: RefusedMap(p.MapDir),
+		})
+	}
+	return v
+}
+
+// bind returns the address part of the frontends' bind lines.
+func (p Passthrough) bind() string {
+	switch {
+	case !p.Listen.IsValid() || p.Listen == netip.IPv4Unspecified():
+		return "*"
+	case p.Listen.Is6():
+		return "[" + p.Listen.String() + "]"
+	default:
+		return p.Listen.String()
+	}
+}
+
+// Render returns the text of haproxy.cfg. The same input gives the same text.
+func (p Passthrough) Render() (string, error) {
+	p = p.withDefaults()
+	if err := p.validate(); err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := passthroughTemplate.Execute(&out, p.view()); err != nil {
+		return "", fmt.Errorf("haproxy configuration: %w", err)
+	}
+	return out.String(), nil
+}

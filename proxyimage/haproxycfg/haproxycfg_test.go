@@ -1,0 +1,131 @@
+package haproxycfg
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/golden"
+)
+
+func example() Passthrough {
+	return Passthrough{
+		RunDir: "/run/sallyport", MapDir: "/var/lib/sallyport/maps", Ports: []int{443},
+		Resolver: netip.MustParseAddrPort("127.0.0.1:5300"), MaxConnections: 9000,
+	}
+}
+
+func TestRenderMatchesGolden(t *testing.T) {
+	several := example()
+	several.Ports = []int{8443, 443}
+	several.Listen = netip.MustParseAddr("10.0.2.11")
+	several.SourceIPs = []netip.Addr{netip.MustParseAddr("198.51.100.129"), netip.MustParseAddr("198.51.100.130")}
+	several.Threads, several.IdleTimeout = 4, 10*time.Minute
+	none := example()
+	none.Ports = nil
+	for name, config := range map[string]Passthrough{"one-port": example(), "two-ports-two-sources": several, "no-port": none} {
+		t.Run(name, func(t *testing.T) {
+			text, err := config.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden.Check(t, name+".cfg.golden", text)
+		})
+	}
+}
+
+func TestRenderRefusesWhatHAProxyWouldMisread(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Passthrough)
+		want   string
+	}{
+		"relative directory":     {func(p *Passthrough) { p.MapDir = "maps" }, "MapDir: must be an absolute path"},
+		"directory with a space": {func(p *Passthrough) { p.RunDir = "/run/a b" }, "RunDir: must be an absolute path"},
+		"directory with a quote": {func(p *Passthrough) { p.RunDir = "/run/'x" }, "RunDir: must be an absolute path"},
+		"socket path too long":   {func(p *Passthrough) { p.RunDir = "/" + strings.Repeat("r", 90) }, "must not be longer than 95 bytes"},
+		"port 0":                 {func(p *Passthrough) { p.Ports = []int{0} }, "got 0"},
+		"port 65536":             {func(p *Passthrough) { p.Ports = []int{65536} }, "got 65536"},
+		"port twice":             {func(p *Passthrough) { p.Ports = []int{443, 80, 443} }, "got 443"},
+		"IPv6 source":            {func(p *Passthrough) { p.SourceIPs = []netip.Addr{netip.MustParseAddr("2001:db8::1")} }, "SourceIPs"},
+		"unset source":           {func(p *Passthrough) { p.SourceIPs = []netip.Addr{{}} }, "SourceIPs"},
+		"remote resolver":        {func(p *Passthrough) { p.Resolver = netip.MustParseAddrPort("192.0.2.53:53") }, "must be on loopback"},
+		"no resolver":            {func(p *Passthrough) { p.Resolver = netip.AddrPort{} }, "must be on loopback"},
+		"no connections":         {func(p *Passthrough) { p.MaxConnections = 0 }, "must be at least 1"},
+		"65 threads":             {func(p *Passthrough) { p.Threads = 65 }, "must be 1 to 64"},
+		"sub-second timeout":     {func(p *Passthrough) { p.IdleTimeout = time.Millisecond }, "at least 1 s"},
+		"listen with a zone":     {func(p *Passthrough) { p.Listen = netip.MustParseAddr("fe80::1%eth0") }, "must not have a zone"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			config := example()
+			test.change(&config)
+			text, err := config.Render()
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v, want one with %q", err, test.want)
+			}
+			if text != "" {
+				t.Error("a refused configuration must not be rendered")
+			}
+		})
+	}
+}
+
+func TestRenderReportsAllProblems(t *testing.T) {
+	_, err := Passthrough{Threads: -1}.Render()
+	for _, field := range []string{"RunDir", "MapDir", "Resolver", "MaxConnections", "Threads"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%v does not mention %s", err, field)
+		}
+	}
+}
+
+func TestAddressesShareTheSlotsEvenly(t *testing.T) {
+	var pool []netip.Addr
+	for i := range byte(20) {
+		pool = append(pool, netip.AddrFrom4([4]byte{203, 0, 113, i}))
+	}
+	for n := 1; n <= len(pool); n++ {
+		counts := map[string]int{}
+		entries := HostEntries("api.example.com", pool[:n], NoAddress)
+		keys := map[string]bool{}
+		for _, e := range entries {
+			counts[e.Value]++
+			keys[e.Key] = true
+		}
+		low, high := Slots, 0
+		for _, c := range counts {
+			low, high = min(low, c), max(high, c)
+		}
+		if len(keys) != Slots || len(counts) != min(n, Slots) || high-low > 1 {
+			t.Errorf("%d addresses: %d keys, %d addresses used, shares from %d to %d", n, len(keys), len(counts), low, high)
+		}
+	}
+}
+
+func TestHostWithoutAddressFailsClosed(t *testing.T) {
+	classes := make([]netip.Prefix, len(refusedClasses))
+	for i, class := range refusedClasses {
+		classes[i] = netip.MustParsePrefix(class)
+	}
+	for _, standIn := range []netip.Addr{NoAddress, RefusedAddress} {
+		for _, e := range HostEntries("api.example.com", nil, standIn) {
+			if !classes[0].Contains(netip.MustParseAddr(e.Value)) {
+				t.Errorf("slot %s holds %s, which HAProxy would connect to", e.Key, e.Value)
+			}
+		}
+	}
+}
+
+func TestMapTexts(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.0.0.7/8"), netip.MustParsePrefix("10.1.0.0/16")}
+	if got, want := MapFile(NetworkEntries(networks)), "10.0.0.0/8 1\n10.1.0.0/16 1\n"; got != want {
+		t.Errorf("networks: got %q, want %q", got, want)
+	}
+	if got, want := MapFile([]Entry{WildcardEntry("*.example.com")}), ".example.com 1\n"; got != want {
+		t.Errorf("wildcard: got %q, want %q", got, want)
+	}
+	if got, want := HostEntries("a.example.com", []netip.Addr{netip.MustParseAddr("203.0.113.9")}, NoAddress)[11], (Entry{"a.example.com|11", "203.0.113.9"}); got != want {
+		t.Errorf("host: got %v, want %v", got, want)
+	}
+}

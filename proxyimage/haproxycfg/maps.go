@@ -1,0 +1,67 @@
+package haproxycfg
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Slots is the number of map entries of each exact host. They are filled in turn with the host's addresses, and a connection
+// draws one of them. 12 is divisible by 1, 2, 3, 4 and 6: with so many addresses each gets the same share.
+const Slots = 12
+
+// Values of a listed host that cannot be connected to. Both lie in a network that is refused anyway.
+var (
+	// NoAddress stands for a host that DNS gave no address for.
+	NoAddress = netip.AddrFrom4([4]byte{0, 0, 0, 0})
+	// RefusedAddress stands for a host all of whose addresses are refused.
+	RefusedAddress = netip.AddrFrom4([4]byte{0, 0, 0, 1})
+)
+
+// refusedClasses are refused by HAProxy itself, whatever the maps say: the second line behind the agent's vetting. The lab's
+// documentation ranges are not among them; nobody can reach anything there.
+var refusedClasses = []string{
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3",
+}
+
+// Entry is one line of a map.
+type Entry struct{ Key, Value string }
+
+// HostEntries returns the entries of a host: one per slot, the addresses in turn. Without an address every slot gets the
+// given stand-in, NoAddress or RefusedAddress. More than Slots addresses: the first ones are used.
+func HostEntries(host string, addresses []netip.Addr, standIn netip.Addr) []Entry {
+	if len(addresses) == 0 {
+		addresses = []netip.Addr{standIn}
+	}
+	entries := make([]Entry, Slots)
+	for slot := range entries {
+		entries[slot] = Entry{Key: host + "|" + strconv.Itoa(slot), Value: addresses[slot%len(addresses)].String()}
+	}
+	return entries
+}
+
+// WildcardEntry returns the entry of a host "*.x": the suffix ".x", which x itself does not have.
+func WildcardEntry(host string) Entry { return Entry{Key: strings.TrimPrefix(host, "*"), Value: "1"} }
+
+// NetworkEntries returns the entries of a map of networks, sorted, each once.
+func NetworkEntries(networks []netip.Prefix) []Entry {
+	entries := make([]Entry, 0, len(networks))
+	for _, network := range networks {
+		entries = append(entries, Entry{Key: network.Masked().String(), Value: "1"})
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	return slices.Compact(entries)
+}
+
+// MapFile returns the text of a map file.
+func MapFile(entries []Entry) string {
+	var text strings.Builder
+	for _, e := range entries {
+		text.WriteString(e.Key)
+		text.WriteByte(' ')
+		text.WriteString(e.Value)
+		text.WriteByte('\n')
+	}
+	return text.String()
+}
