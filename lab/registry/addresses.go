@@ -120,6 +120,15 @@ func (l Lab) changeAddresses(ctx context.Context, change func(addresses) error) 
 	return nil
 }
 
+func (all addresses) empty() bool {
+	for _, names := range all {
+		if len(names) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (all addresses) allocate(p Pool, name string, want netip.Addr) (netip.Addr, error) {
 	taken := all[p.Kind]
 	if taken == nil {

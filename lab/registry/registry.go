@@ -89,6 +89,28 @@ func (l Lab) Remove() error {
 	return nil
 }
 
+// Tidy removes the state directory if nothing worth remembering is left in it: no address, no serial, no file. Callers that
+// forget something call it last; that it finds something is no error.
+func (l Lab) Tidy(ctx context.Context) {
+	unlock, err := l.Lock(ctx)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	all := addresses{}
+	if readJSON(l.addressFile(), &all) == nil && all.empty() {
+		_ = os.Remove(l.addressFile())
+	}
+	serials := map[string]serial{}
+	if readJSON(l.serialFile(), &serials) == nil && len(serials) == 0 {
+		_ = os.Remove(l.serialFile())
+	}
+	_ = os.Remove(l.Path(recordDir)) // removing a directory refuses unless it is empty
+	if os.Remove(l.Dir) == nil {
+		_ = os.Remove(filepath.Dir(l.Dir))
+	}
+}
+
 // Path returns a path below the state directory.
 func (l Lab) Path(elements ...string) string {
 	return filepath.Join(append([]string{l.Dir}, elements...)...)
@@ -129,6 +151,9 @@ func (l Lab) sameDir(fd int) bool {
 	}
 	return open.Dev == named.Dev && open.Ino == named.Ino
 }
+
+// HostDir is the directory of a host's daemons: their records, logs and files.
+func (l Lab) HostDir(host string) string { return l.Path("hosts", host) }
 
 // WriteFile replaces a file by rename: a reader sees the old content or the new, never a part.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {

@@ -205,7 +205,7 @@ func TestRemoveLeavesNoParentBehindUnlessInUse(t *testing.T) {
 func TestRecords(t *testing.T) {
 	lab := open(t)
 	type data struct{ Zone string }
-	if err := lab.PutRecord("node", "a-1", "node-a-1", data{"a"}); err != nil {
+	if err := lab.PutRecord(Record{ID: "1", Kind: "node", Name: "a-1", Host: "node-a-1"}, data{"a"}); err != nil {
 		t.Fatal(err)
 	}
 	var got data
@@ -223,5 +223,35 @@ func TestRecords(t *testing.T) {
 	}
 	if found, err := lab.FindRecord("node", "a-1", &got); err != nil || found {
 		t.Errorf("got %v %v", found, err)
+	}
+}
+
+func TestTidyRemovesOnlyWhatRemembersNothing(t *testing.T) {
+	lab := open(t)
+	ctx := context.Background()
+	a, err := lab.Allocate(ctx, PoolNat, "a", netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Serial(ctx, "s", "content", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.PutRecord(Record{ID: "1", Kind: "node", Name: "a"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, forget := range []func() error{
+		func() error { return lab.Release(ctx, PoolNat, "a", a) },
+		func() error { return lab.DropSerial(ctx, "s") },
+		func() error { return lab.RemoveRecord("node", "a") },
+	} {
+		if lab.Tidy(ctx); !lab.Exists() {
+			t.Fatalf("step %d: removed too early", i)
+		}
+		if err := forget(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lab.Tidy(ctx); lab.Exists() {
+		t.Error("the directory is left")
 	}
 }

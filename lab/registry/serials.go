@@ -43,3 +43,24 @@ func (l Lab) Serial(ctx context.Context, name, content string, least uint64) (ui
 	}
 	return current.Value, nil
 }
+
+// DropSerial forgets a serial. The next one under this name starts at 1.
+func (l Lab) DropSerial(ctx context.Context, name string) error {
+	if !l.Exists() {
+		return nil
+	}
+	unlock, err := l.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	all := map[string]serial{}
+	if err := readJSON(l.serialFile(), &all); err != nil {
+		return fmt.Errorf("lab %s: serials: %w", l.ID, err)
+	}
+	delete(all, name)
+	if err := writeJSON(l.serialFile(), all); err != nil {
+		return fmt.Errorf("lab %s: serials: %w", l.ID, err)
+	}
+	return nil
+}
