@@ -19,8 +19,8 @@ var unreachable = map[string]string{
 	"metadata.google.internal": "is the cloud's metadata server",
 }
 
-// hostRule returns the rule that a host in lower case breaks and what to do, or "" if it is a DNS name that may be listed.
-func hostRule(host string) (rule, remedy string) {
+// HostProblem returns the rule that a host in lower case breaks and what to do, or "" if it is a DNS name that may be listed.
+func HostProblem(host string) (rule, remedy string) {
 	name, wildcard := strings.CutPrefix(host, "*.")
 	if rule, remedy := notBare(host); rule != "" {
 		return rule, remedy
@@ -39,7 +39,7 @@ func hostRule(host string) (rule, remedy string) {
 		return fmt.Sprintf("must not be longer than %d characters", maxHostLength), ""
 	}
 	for _, label := range labels {
-		if !isLabel(label) {
+		if !IsLabel(label) {
 			return labelProblem(label)
 		}
 	}

@@ -30,6 +30,9 @@ var clearPorts = map[int]string{21: "FTP", 22: "SSH", 25: "SMTP", 53: "DNS", 80:
 
 // Validate checks a normalised list as a whole and records every problem, with places that start with place.
 func Validate(place string, ds []Destination, list *problem.List) {
+	if len(ds) == 0 {
+		list.Add(place, "needs at least 1 entry", nil, "declare where the cluster connects to")
+	}
 	if len(ds) > MaxDestinations {
 		list.Addf(place, len(ds), "", "must not have more than %d entries", MaxDestinations)
 		return
@@ -53,8 +56,8 @@ func validateName(at string, d Destination, list *problem.List) {
 		list.Add(at+".name", "needs a name", d.Name, "it identifies the destination in plans, metrics and alarms")
 		return
 	}
-	if !isLabel(d.Name) {
-		list.Add(at+".name", labelRule, d.Name, "")
+	if !IsLabel(d.Name) {
+		list.Add(at+".name", LabelRule, d.Name, "")
 	}
 }
 
@@ -68,7 +71,7 @@ func validateHosts(at string, d Destination, list *problem.List) {
 		return
 	}
 	for i, host := range d.Hosts {
-		if rule, remedy := hostRule(host); rule != "" {
+		if rule, remedy := HostProblem(host); rule != "" {
 			list.Add(problem.Index(at, i), rule, host, remedy)
 		}
 	}
@@ -107,8 +110,8 @@ func nearest(word string, known []string) string {
 }
 
 func validatePartner(at string, d Destination, list *problem.List) {
-	if d.Partner != "" && !isLabel(d.Partner) {
-		list.Add(at+".partner", labelRule, d.Partner, "")
+	if d.Partner != "" && !IsLabel(d.Partner) {
+		list.Add(at+".partner", LabelRule, d.Partner, "")
 	}
 }
 
@@ -155,10 +158,11 @@ func validateUniqueNames(place string, ds []Destination, list *problem.List) {
 	}
 }
 
-const labelRule = "must be a DNS label: 1 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit"
+// LabelRule says what [IsLabel] demands, for messages.
+const LabelRule = "must be a DNS label: 1 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit"
 
-// isLabel reports whether a text is a lower-case DNS label.
-func isLabel(text string) bool {
+// IsLabel reports whether a text is a lower-case DNS label.
+func IsLabel(text string) bool {
 	if text == "" || len(text) > 63 || strings.HasPrefix(text, "-") || strings.HasSuffix(text, "-") {
 		return false
 	}

@@ -1,8 +1,9 @@
 // Package stack is the typed form of a stack file: everything a user can say about one environment under the
 // configuration namespace "sallyport".
 //
-// It is pure: infra feeds it what Pulumi read, the command line feeds it stacks/Pulumi.<stack>.yaml, and both get the
-// same defaults, the same checks and the same messages.
+// It is pure: infra feeds it what Pulumi read ([Decode]), the command line feeds it stacks/Pulumi.<stack>.yaml ([ReadFile]),
+// and both get the same defaults, the same checks and the same messages. A stack that was decoded is complete: no field is
+// left to a default of its reader, and its demand fits into a legal plan ([Stack.Plan]).
 package stack
 
 import "github.com/sallyport/sallyport/components/destinations"
@@ -81,8 +82,11 @@ type Proxies struct {
 	ConnectionsPerSecond float64 `json:"connectionsPerSecond,omitempty"`
 	// MaxConnections is what one proxy holds at once. Default 50,000.
 	MaxConnections int `json:"maxConnections,omitempty"`
-	// DrainSeconds is how long a proxy that was told to stop serves its connections. Default 30.
+	// DrainSeconds is how long a proxy that was told to stop serves its connections, 1 to 3,600. Default 30.
 	DrainSeconds int `json:"drainSeconds,omitempty"`
+	// HourlyUSD is the price of one proxy's machine, for the cost comparison only. Default 0.08, which is no vendor's price
+	// but the order of magnitude of two virtual CPUs.
+	HourlyUSD float64 `json:"hourlyUSD,omitempty"`
 }
 
 // Allowlist configures what partners are given.

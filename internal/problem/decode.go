@@ -145,7 +145,7 @@ func decodeText(place string, raw any, target encoding.TextUnmarshaler, list *Li
 		return
 	}
 	if err := target.UnmarshalText([]byte(text)); err != nil || text == "" {
-		list.unread(place, "needs "+kind, text, "")
+		list.Reject(place, "needs "+kind, text, "")
 	}
 }
 
@@ -170,7 +170,7 @@ func decodeScalar(place string, raw any, target reflect.Value, list *List) {
 			target.SetFloat(number)
 		}
 	default:
-		list.unread(place, "has a type that cannot be decoded: "+target.Type().String(), nil, "")
+		list.Reject(place, "has a type that cannot be decoded: "+target.Type().String(), nil, "")
 	}
 }
 
@@ -180,11 +180,11 @@ func decodeInteger(place string, raw any, target reflect.Value, list *List) {
 		return
 	}
 	if number != math.Trunc(number) {
-		list.unread(place, "needs a whole number", raw, "")
+		list.Reject(place, "needs a whole number", raw, "")
 		return
 	}
 	if number <= -maxInteger || number >= maxInteger || target.CanInt() && target.OverflowInt(int64(number)) {
-		list.unread(place, "needs a number that is not beyond all measure", raw, "")
+		list.Reject(place, "needs a number that is not beyond all measure", raw, "")
 		return
 	}
 	if target.CanInt() {
@@ -192,7 +192,7 @@ func decodeInteger(place string, raw any, target reflect.Value, list *List) {
 		return
 	}
 	if number < 0 || target.OverflowUint(uint64(number)) {
-		list.unread(place, "needs a whole number that is not negative", raw, "")
+		list.Reject(place, "needs a whole number that is not negative", raw, "")
 		return
 	}
 	target.SetUint(uint64(number))
@@ -205,7 +205,7 @@ func decodeNumber(place, kind string, raw any, list *List) (float64, bool) {
 	case json.Number:
 		parsed, err := strconv.ParseFloat(value.String(), 64)
 		if err != nil && !math.IsInf(parsed, 0) {
-			list.unread(place, "needs "+kind, value.String(), "")
+			list.Reject(place, "needs "+kind, value.String(), "")
 			return 0, false
 		}
 		number = parsed
@@ -222,7 +222,7 @@ func decodeNumber(place, kind string, raw any, list *List) (float64, bool) {
 		return 0, false
 	}
 	if math.IsNaN(number) || math.IsInf(number, 0) {
-		list.unread(place, "needs a finite number", raw, "")
+		list.Reject(place, "needs a finite number", raw, "")
 		return 0, false
 	}
 	return number, true
@@ -234,7 +234,7 @@ func wrongType(place, want string, raw any, list *List) {
 	value := raw
 	switch v := raw.(type) {
 	case nil:
-		list.unread(place, "needs "+want, literal{"null"}, "write a value, or leave the key out to get the default")
+		list.Reject(place, "needs "+want, literal{"null"}, "write a value, or leave the key out to get the default")
 		return
 	case string:
 		if strings.HasSuffix(want, "number") {
@@ -253,7 +253,7 @@ func wrongType(place, want string, raw any, list *List) {
 			remedy = "put it in quotes"
 		}
 	}
-	list.unread(place, "needs "+want, value, remedy)
+	list.Reject(place, "needs "+want, value, remedy)
 }
 
 // literal is shown as it is, without quotes.

@@ -19,6 +19,14 @@ const (
 // place, input above MaxBytes, nesting beyond MaxDepth, text that is not UTF-8, data after the value, and the same key twice
 // in one object (whose meaning differs between readers). ok is false if there is no tree to decode.
 func ParseJSON(place string, data []byte, list *List) (tree any, ok bool) {
+	tree, ok = parseJSON(place, data, list)
+	if !ok {
+		list.reject(place)
+	}
+	return tree, ok
+}
+
+func parseJSON(place string, data []byte, list *List) (tree any, ok bool) {
 	if len(data) > MaxBytes {
 		list.Addf(place, len(data), "", "must not be larger than %d bytes", MaxBytes)
 		return nil, false

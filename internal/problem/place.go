@@ -13,8 +13,8 @@ func Child(place, key string) string {
 	if !plain(key) {
 		return place + "[" + strconv.Quote(cut(key)) + "]"
 	}
-	if place == "" {
-		return key
+	if place == "" || strings.HasSuffix(place, ":") { // a namespace takes no dot
+		return place + key
 	}
 	return place + "." + key
 }

@@ -59,44 +59,68 @@ const (
 
 // List collects problems. The zero value is ready to use.
 type List struct {
-	problems   []Problem
-	dropped    int             // found beyond maxProblems
-	unreadable map[string]bool // places whose value could not be decoded
+	problems []Problem
+	dropped  int             // found beyond maxProblems
+	rejected map[string]bool // places whose value could not be used
 }
 
 // Add records a problem. Strings in value are quoted, objects and lists are named and not printed, long values are cut; a nil
-// value shows nothing. Beyond 200 problems only their number is kept. A place whose value [Decode] could not read has its
-// problem already: what is found there or below afterwards is a consequence and is left out.
+// value shows nothing. Beyond 200 problems only their number is kept. What is found at a place that was rejected, or below, is
+// left out: see [List.Reject].
 func (l *List) Add(place, rule string, value any, remedy string) {
-	if l.consequence(place) {
+	l.AddProblem(Problem{Place: place, Rule: rule, Value: show(value), Remedy: remedy})
+}
+
+// AddProblem is Add for a problem that was made elsewhere.
+func (l *List) AddProblem(p Problem) {
+	if l.consequence(p.Place) {
 		return
 	}
 	if len(l.problems) >= maxProblems {
 		l.dropped++
 		return
 	}
-	l.problems = append(l.problems, Problem{Place: place, Rule: rule, Value: show(value), Remedy: remedy})
+	l.problems = append(l.problems, p)
 }
 
-// unread is Add for a value that could not be read.
-func (l *List) unread(place, rule string, value any, remedy string) {
-	l.Add(place, rule, value, remedy)
-	if l.unreadable == nil {
-		l.unreadable = map[string]bool{}
+// AddError adds the problems that an error joins, as [List.Err] returns it; any other error becomes a problem at place.
+func (l *List) AddError(place string, err error) {
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
 	}
-	l.unreadable[place] = true
+	for _, e := range errs {
+		var p Problem
+		if !errors.As(e, &p) {
+			p = Problem{Place: place, Rule: e.Error()}
+		}
+		l.AddProblem(p)
+	}
+}
+
+// Reject is Add for a value that cannot be used at all: later problems there or below are its consequences and are left out.
+func (l *List) Reject(place, rule string, value any, remedy string) {
+	l.Add(place, rule, value, remedy)
+	l.reject(place)
+}
+
+func (l *List) reject(place string) {
+	if l.rejected == nil {
+		l.rejected = map[string]bool{}
+	}
+	l.rejected[place] = true
 }
 
 // consequence reports whether place or one that encloses it could not be read.
 func (l *List) consequence(place string) bool {
-	if len(l.unreadable) == 0 {
+	if len(l.rejected) == 0 {
 		return false
 	}
-	if l.unreadable[""] {
+	if l.rejected[""] {
 		return true
 	}
 	for end := len(place); end > 0; end = strings.LastIndexAny(place[:end], ".[") {
-		if l.unreadable[place[:end]] {
+		if l.rejected[place[:end]] {
 			return true
 		}
 	}
