@@ -1,8 +1,17 @@
 // Package allowlist is the document that partners put on their allow lists: every public IP the cluster may come from, with
-// its state and since when, so that an IP is announced before it carries traffic and withdrawn only after it stopped.
+// its owner and its state, so that an IP is announced before it carries traffic and withdrawn only after it stopped.
+//
+// A list with a hole is worse than none, because a partner who enforces it cuts us off: [Build] withholds a document that is
+// known to be incomplete ([ErrIncomplete]).
 package allowlist
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
+
+// Version is the format written by this release.
+const Version = 1
 
 // Kind says what owns an IP.
 type Kind string
@@ -16,14 +25,17 @@ const (
 // State is where an IP is in its life.
 type State string
 
-// The states, in order.
+// The states, in order. Partners list an IP in every state but the last.
 const (
-	StateReserved  State = "reserved"  // allocated, not yet told to partners as coming into use
-	StateAnnounced State = "announced" // partners have been told, no traffic yet
+	StateReserved  State = "reserved"  // allocated as headroom; partners list it so that growth needs no new round
+	StateAnnounced State = "announced" // coming into use, no traffic yet
 	StateActive    State = "active"    // may carry traffic
 	StateDraining  State = "draining"  // no new connections, existing ones finish
 	StateRetired   State = "retired"   // carries nothing; partners may remove it
 )
+
+// Listed reports whether partners have to list an IP in this state.
+func (s State) Listed() bool { return s != StateRetired }
 
 // Entry is one public IP.
 type Entry struct {
@@ -42,6 +54,51 @@ type Entry struct {
 type Document struct {
 	Version int     `json:"version"`
 	Stack   string  `json:"stack"`
-	Serial  uint64  `json:"serial"` // rises with every change of the entries
+	Serial  uint64  `json:"serial"` // rises with every change of the entries; at least 1
 	Entries []Entry `json:"entries"`
+}
+
+// Build makes a document of entries in any order. It returns [ErrIncomplete], among all other problems, if an IP is missing or
+// occurs twice, or if there is none.
+func Build(stack string, serial uint64, entries []Entry) (Document, error) {
+	d := Document{Version: Version, Stack: stack, Serial: serial, Entries: slices.Clone(entries)}
+	d.normalize()
+	if err := d.Validate(); err != nil {
+		return Document{}, err
+	}
+	return d, nil
+}
+
+// normalize sorts entries and partners and lets no list be null. The entries' partners are copied before they are changed.
+func (d *Document) normalize() {
+	for i := range d.Entries {
+		partners := append([]string{}, d.Entries[i].Partners...)
+		slices.Sort(partners)
+		d.Entries[i].Partners = slices.Compact(partners)
+	}
+	slices.SortStableFunc(d.Entries, func(a, b Entry) int { return a.IP.Compare(b.IP) })
+	if d.Entries == nil {
+		d.Entries = []Entry{}
+	}
+}
+
+// Listed returns the document with only those entries that partners have to list.
+func (d Document) Listed() Document {
+	listed := []Entry{}
+	for _, e := range d.Entries {
+		if e.State.Listed() {
+			listed = append(listed, e)
+		}
+	}
+	d.Entries = listed
+	return d
+}
+
+// IPs returns the IPs of all entries, ascending.
+func (d Document) IPs() []netip.Addr {
+	ips := make([]netip.Addr, len(d.Entries))
+	for i, e := range d.Entries {
+		ips[i] = e.IP
+	}
+	return ips
 }

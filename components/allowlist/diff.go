@@ -1,0 +1,167 @@
+package allowlist
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Change is an IP that is in both documents and not the same.
+type Change struct {
+	Old Entry `json:"old"`
+	New Entry `json:"new"`
+}
+
+// Difference is what happened between two documents.
+type Difference struct {
+	OldSerial uint64   `json:"oldSerial"`
+	NewSerial uint64   `json:"newSerial"`
+	Added     []Entry  `json:"added"`   // never nil
+	Removed   []Entry  `json:"removed"` // never nil
+	Changed   []Change `json:"changed"` // never nil
+	// Warnings are what a partner or the owner should worry about. Never nil.
+	Warnings []string `json:"warnings"`
+}
+
+// Diff compares two documents entry by entry. A serial that differs is no difference by itself.
+func Diff(old, new Document) Difference {
+	d := Difference{OldSerial: old.Serial, NewSerial: new.Serial, Added: []Entry{}, Removed: []Entry{}, Changed: []Change{}, Warnings: []string{}}
+	before := map[netip.Addr]Entry{}
+	for _, e := range old.Entries {
+		before[e.IP] = e
+	}
+	for _, e := range new.Entries {
+		was, known := before[e.IP]
+		delete(before, e.IP)
+		switch {
+		case !known:
+			d.Added = append(d.Added, e)
+		case len(changes(was, e)) > 0:
+			d.Changed = append(d.Changed, Change{was, e})
+		}
+	}
+	for _, e := range old.Entries { // in their order, which that of the map is not
+		if _, gone := before[e.IP]; gone {
+			d.Removed = append(d.Removed, e)
+		}
+	}
+	d.warn(old, new)
+	return d
+}
+
+// Empty reports whether nothing changed that a partner could see.
+func (d Difference) Empty() bool { return len(d.Added)+len(d.Removed)+len(d.Changed) == 0 }
+
+func (d *Difference) warn(old, new Document) {
+	if old.Stack != new.Stack {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the documents are of different stacks: %s and %s", old.Stack, new.Stack))
+	} else if !d.Empty() && new.Serial <= old.Serial {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the entries differ and the serial did not rise: %d and %d", old.Serial, new.Serial))
+	}
+	for _, e := range d.Removed {
+		if e.State != StateRetired {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s was removed while %s: an IP should be retired first", e.IP, e.State))
+		}
+	}
+	for _, e := range d.Added {
+		if e.State == StateActive {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s is new and active at once: partners had no time to list it", e.IP))
+		}
+	}
+}
+
+// changes names the fields that differ, for people.
+func changes(old, new Entry) []string {
+	var found []string
+	for _, field := range []struct{ name, old, new string }{
+		{"state", string(old.State), string(new.State)},
+		{"partners", strings.Join(old.Partners, " "), strings.Join(new.Partners, " ")},
+		{"slot", old.Slot, new.Slot},
+		{"kind", string(old.Kind), string(new.Kind)},
+		{"cloud", old.Cloud, new.Cloud},
+		{"region", old.Region, new.Region},
+		{"zone", old.Zone, new.Zone},
+	} {
+		if field.old != field.new {
+			found = append(found, fmt.Sprintf("%s %s -> %s", field.name, orNone(field.old), orNone(field.new)))
+		}
+	}
+	return found
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "(none)"
+	}
+	return text
+}
+
+// String describes the difference for people, one IP per line; it is empty if there is none. What partners have to do comes
+// first.
+func (d Difference) String() string {
+	if d.Empty() {
+		return ""
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "serial %d -> %d\n", d.OldSerial, d.NewSerial)
+	for _, e := range d.Added {
+		fmt.Fprintf(&text, "+ %s  %s\n", e.IP, described(e))
+	}
+	for _, e := range d.Removed {
+		fmt.Fprintf(&text, "- %s  %s\n", e.IP, described(e))
+	}
+	for _, c := range d.Changed {
+		fmt.Fprintf(&text, "~ %s  %s\n", c.New.IP, strings.Join(changes(c.Old, c.New), ", "))
+	}
+	if toList := d.toList(); len(toList) > 0 {
+		fmt.Fprintf(&text, "partners add: %s\n", strings.Join(toList, " "))
+	}
+	if toRemove := d.toRemove(); len(toRemove) > 0 {
+		fmt.Fprintf(&text, "partners may remove: %s\n", strings.Join(toRemove, " "))
+	}
+	for _, warning := range d.Warnings {
+		fmt.Fprintf(&text, "warning: %s\n", warning)
+	}
+	return text.String()
+}
+
+func described(e Entry) string {
+	parts := []string{string(e.Kind), e.Slot, string(e.State)}
+	if len(e.Partners) > 0 {
+		parts = append(parts, "for "+strings.Join(e.Partners, " "))
+	}
+	return strings.Join(parts, " ")
+}
+
+// toList are the IPs that partners have to list now and had not to before.
+func (d Difference) toList() []string {
+	var ips []string
+	for _, e := range d.Added {
+		if e.State.Listed() {
+			ips = append(ips, e.IP.String())
+		}
+	}
+	for _, c := range d.Changed {
+		if c.New.State.Listed() && !c.Old.State.Listed() {
+			ips = append(ips, c.New.IP.String())
+		}
+	}
+	return slices.Clip(ips)
+}
+
+// toRemove are the IPs that partners had to list before and have not to any more.
+func (d Difference) toRemove() []string {
+	var ips []string
+	for _, e := range d.Removed {
+		if e.State.Listed() {
+			ips = append(ips, e.IP.String())
+		}
+	}
+	for _, c := range d.Changed {
+		if c.Old.State.Listed() && !c.New.State.Listed() {
+			ips = append(ips, c.New.IP.String())
+		}
+	}
+	return slices.Clip(ips)
+}
