@@ -29,14 +29,14 @@ type AddressArgs struct {
 	// Kind is what the address is for. Changing it replaces the address.
 	Kind Kind
 	// Address asks for a certain address; changing it replaces the address. Empty: the lowest free one.
-	Address pulumi.StringPtrInput
+	Address string
 }
 
 // NewAddress allocates an address.
 func NewAddress(ctx *pulumi.Context, name string, args *AddressArgs, opts ...pulumi.ResourceOption) (*Address, error) {
 	a := &Address{}
 	inputs := pulumi.Map{
-		"lab": args.Lab, "name": pulumi.String(args.Name), "kind": pulumi.String(args.Kind), "address": args.Address,
+		"lab": args.Lab, "name": pulumi.String(args.Name), "kind": pulumi.String(args.Kind), "address": optional(args.Address),
 	}
 	if err := resource(ctx, "lab:index:Address", name, inputs, a, opts); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ package lab
 
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-// resource registers a custom resource of the provider.
+// resource registers a custom resource of the provider. Inputs that are nil are left out.
 func resource(ctx *pulumi.Context, token, name string, inputs pulumi.Map, r pulumi.CustomResource, opts []pulumi.ResourceOption) error {
 	for key, value := range inputs {
 		if value == nil {
@@ -21,11 +21,18 @@ func resource(ctx *pulumi.Context, token, name string, inputs pulumi.Map, r pulu
 	return ctx.RegisterResource(token, name, inputs, r, opts...)
 }
 
-// strings turns plain strings into an input.
-func strings(values []string) pulumi.StringArray {
-	list := make(pulumi.StringArray, len(values))
-	for i, value := range values {
-		list[i] = pulumi.String(value)
+// optional is nil for the empty string.
+func optional(value string) pulumi.Input {
+	if value == "" {
+		return nil
 	}
-	return list
+	return pulumi.String(value)
+}
+
+// list makes an input of a list, which may be empty but never nil: the provider requires it.
+func list(values pulumi.StringArrayInput) pulumi.Input {
+	if values == nil {
+		return pulumi.StringArray{}
+	}
+	return values
 }

@@ -19,15 +19,15 @@ type Network struct {
 type NetworkArgs struct {
 	// Lab is the lab's id: a DNS label of at most 20 characters, unique on the machine. Package lab/labid derives one from
 	// project directory and stack.
-	Lab pulumi.StringInput
+	Lab string
 	// Owner is the process that the lab must not outlive, see lab/remains.Owner. Empty: the lab stays until it is destroyed.
-	Owner pulumi.StringPtrInput
+	Owner string
 }
 
 // NewNetwork makes the segments of a lab.
 func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pulumi.ResourceOption) (*Network, error) {
 	n := &Network{}
-	inputs := pulumi.Map{"lab": args.Lab, "owner": args.Owner}
+	inputs := pulumi.Map{"lab": pulumi.String(args.Lab), "owner": optional(args.Owner)}
 	if err := resource(ctx, "lab:index:Network", name, inputs, n, opts); err != nil {
 		return nil, err
 	}
