@@ -16,15 +16,15 @@ type Format string
 
 // The formats. All but JSON list only the IPs that partners have to list.
 const (
-	FormatJSON  Format = "json"  // the whole document, retired IPs included
-	FormatText  Format = "text"  // one IP per line
-	FormatCIDR  Format = "cidr"  // one IP per line as a network: 198.51.100.7/32
-	FormatCSV   Format = "csv"   // with a header line
-	FormatBlock Format = "block" // the fewest networks that hold exactly these IPs
+	FormatJSON   Format = "json"   // the whole document, retired IPs included
+	FormatText   Format = "text"   // one IP per line
+	FormatCIDR   Format = "cidr"   // one IP per line as a network: 198.51.100.7/32
+	FormatCSV    Format = "csv"    // with a header line
+	FormatBlocks Format = "blocks" // the fewest networks that hold exactly these IPs
 )
 
 // Formats are all formats.
-var Formats = []Format{FormatJSON, FormatText, FormatCIDR, FormatCSV, FormatBlock}
+var Formats = []Format{FormatJSON, FormatText, FormatCIDR, FormatCSV, FormatBlocks}
 
 // Render writes the document in a format. The text ends with a line break.
 func (d Document) Render(format Format) (string, error) {
@@ -38,7 +38,7 @@ func (d Document) Render(format Format) (string, error) {
 		return lines(d.CIDRs()), nil
 	case FormatCSV:
 		return d.csv()
-	case FormatBlock:
+	case FormatBlocks:
 		return lines(Collapse(d.Listed().IPs())), nil
 	default:
 		words := make([]string, len(Formats))

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/sallyport/sallyport/internal/problem"
 )
@@ -90,10 +91,13 @@ func price(in Input, plan Plan) CostLine {
 		natText = fmt.Sprintf("Cloud NAT for more than %d VMs $%g/h", cloudNatVMs, cloudNatHour)
 	}
 	hourly := nat + float64(plan.Proxies.Total)*in.Proxies.HourlyUSD + float64(ips)*ipHour
-	text := fmt.Sprintf("(%s + %s x $%g/h + %s x $%g/h) x %d h", natText, plural(plan.Proxies.Total, "proxy"), in.Proxies.HourlyUSD,
-		plural(ips, "IP"), ipHour, HoursPerMonth)
+	proxiesText := "no proxies"
+	if plan.Proxies.Total > 0 {
+		proxiesText = fmt.Sprintf("%s x $%g/h", plural(plan.Proxies.Total, "proxy"), in.Proxies.HourlyUSD)
+	}
+	text := fmt.Sprintf("(%s + %s + %s x $%g/h) x %d h", natText, proxiesText, plural(ips, "IP"), ipHour, HoursPerMonth)
 	if perGB > 0 {
 		text += fmt.Sprintf(", plus $%g for each GB through the NAT", perGB)
 	}
-	return CostLine{MonthlyUSD: hourly * HoursPerMonth, IPsToList: ips, Arithmetic: text}
+	return CostLine{MonthlyUSD: math.Round(hourly*HoursPerMonth*100) / 100, IPsToList: ips, Arithmetic: text}
 }

@@ -60,6 +60,8 @@ func percent(share float64) string {
 	switch {
 	case share <= 0:
 		return "0 %"
+	case share < 1e-12:
+		return "less than 1e-12"
 	case share < 1e-4:
 		return fmt.Sprintf("%.1g", share)
 	case share > 0.9995:

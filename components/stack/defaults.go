@@ -38,7 +38,7 @@ func (s *Stack) derive() {
 		s.Nat.Flavor = flavors[s.Cloud]
 	}
 	if s.Nat.TimeWaitSeconds == unset {
-		s.Nat.TimeWaitSeconds = timeWait(s.Nat.Flavor)
+		s.Nat.TimeWaitSeconds = DefaultTimeWait(s.Nat.Flavor)
 	}
 	if s.Allowlist.Protect == nil {
 		protect := s.Cloud != CloudLocal
@@ -49,8 +49,8 @@ func (s *Stack) derive() {
 	}
 }
 
-// timeWait is how many seconds each kind of NAT keeps a port after its connection closed.
-func timeWait(flavor NatFlavor) int {
+// DefaultTimeWait is how many seconds each kind of NAT keeps a port after its connection closed.
+func DefaultTimeWait(flavor NatFlavor) int {
 	if flavor == FlavorNatGateway {
 		// Not documented today; follows from the 900 new connections/s per 55,000 ports in the Amazon VPC user guide until 2023-04-06.
 		return 60

@@ -1,0 +1,58 @@
+// Command sallyport plans the way out of a cluster and reads what has been built.
+//
+// Exit codes: 0 success, 1 the documents of "allowlist diff" differ, 2 anything else that ended without the wanted result.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+const exitCodes = `Exit codes:
+  0  success; for "allowlist diff": no difference
+  1  "allowlist diff": the documents differ
+  2  wrong input, impossible demand, or an error`
+
+func main() {
+	command := newRootCommand()
+	if err := command.ExecuteContext(context.Background()); err != nil {
+		code := 2
+		var exit exitError
+		if errors.As(err, &exit) {
+			code = exit.code
+		}
+		if err.Error() != "" {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(code)
+	}
+}
+
+// newRootCommand assembles the command line. Every command lives in a file of its own name.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sallyport",
+		Short:         "Plan, inspect and hand out the way in which traffic leaves a Kubernetes cluster",
+		Long:          "Plan, inspect and hand out the way in which traffic leaves a Kubernetes cluster.\n\n" + exitCodes,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(
+		newPlanCommand(),
+		newAllowlistCommand(),
+	)
+	return root
+}
+
+// exitError ends the program with a code of its own; an empty text prints nothing more.
+type exitError struct {
+	code int
+	text string
+}
+
+// Error implements error.
+func (e exitError) Error() string { return e.text }
