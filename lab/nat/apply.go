@@ -133,8 +133,8 @@ func Verify(name string, r Ruleset) error {
 }
 
 // Timeouts of a NAT for what holds a port besides established connections, as the clouds have them.
-// Cloud NAT: https://cloud.google.com/nat/docs/tune-nat-configuration, "TCP transitory connection idle timeout 30 s, UDP 30 s,
-// TCP established 1,200 s", checked 2025-11-20.
+// Cloud NAT's defaults: RouterNat tcpTransitoryIdleTimeoutSec 30, udpIdleTimeoutSec 30, tcpEstablishedIdleTimeoutSec 1200 in
+// the Pulumi GCP SDK v7.38.0 of 2024-08-26.
 const (
 	transitoryTimeout  = 30 * time.Second
 	udpTimeout         = 30 * time.Second

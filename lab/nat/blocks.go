@@ -8,7 +8,8 @@ import (
 )
 
 // The ports that a NAT uses: 1024 to 65535.
-// Cloud NAT: https://cloud.google.com/nat/docs/ports-and-addresses, "64,512 ports per address", checked 2025-11-20.
+// 64,512 per address: cloud.google.com/nat/docs/ports-and-addresses, as of 2026-07. A VM's ports may come from several addresses:
+// Compute API, VmEndpointNatMappings.natIpPortRanges.
 const (
 	FirstPort       = 1024
 	LastPort        = 65535

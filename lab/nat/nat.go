@@ -25,7 +25,7 @@ import (
 )
 
 // DefaultPortsPerAddress is what an AWS NAT gateway offers per public address and destination.
-// https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-basics.html, checked 2025-11-20.
+// docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-basics.html, as of 2023-06-15.
 const DefaultPortsPerAddress = 55000
 
 // splitSlots is the resolution with which a VM's connections are shared out between blocks of different size: 65,536 ports
