@@ -1,0 +1,95 @@
+package oci
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// User is the user and group that the image's programs run as: the "nonroot" of other small images. It owns nothing but its
+// state directories.
+const User = 65532
+
+// layerNote is one layer with what made it, as image histories show.
+type layerNote struct {
+	files tree
+	note  string
+}
+
+// newImage makes an OCI image. Nothing in it depends on when or where it is made.
+func newImage(arch string, epoch time.Time, layers ...layerNote) (v1.Image, error) {
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err := mutate.ConfigFile(image, imageConfig(arch, epoch))
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range layers {
+		packed, err := packLayer(layer.files, epoch)
+		if err != nil {
+			return nil, err
+		}
+		history := v1.History{Created: v1.Time{Time: epoch}, CreatedBy: layer.note}
+		image, err = mutate.Append(image, mutate.Addendum{Layer: packed, History: history, MediaType: types.OCILayer})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return image, nil
+}
+
+func imageConfig(arch string, epoch time.Time) *v1.ConfigFile {
+	return &v1.ConfigFile{
+		Architecture: arch, OS: "linux", Created: v1.Time{Time: epoch},
+		RootFS: v1.RootFS{Type: "layers"},
+		Config: v1.Config{
+			User:       fmt.Sprintf("%d:%d", User, User),
+			Entrypoint: []string{"/sallyport-agent"},
+			WorkingDir: "/",
+			Env:        []string{"PATH=/usr/sbin", "SSL_CERT_FILE=/" + bundlePath},
+			// 443: TLS passed through or pooled; 8404: readiness and metrics.
+			ExposedPorts: map[string]struct{}{"443/tcp": {}, "8404/tcp": {}},
+			StopSignal:   "SIGTERM", // drain, then stop
+			Labels: map[string]string{
+				"org.opencontainers.image.title":       "sallyport-proxy",
+				"org.opencontainers.image.description": "Egress proxy: HAProxy and its control agent, without a shell",
+				"org.opencontainers.image.licenses":    "Apache-2.0 AND GPL-2.0-or-later AND LGPL-2.1-or-later",
+				"io.sallyport.sbom":                    "/" + sbomPath,
+			},
+		},
+	}
+}
+
+// packLayer writes the tree as a compressed layer. Go's gzip writes neither a name nor a time unless told to.
+func packLayer(files tree, epoch time.Time) (v1.Layer, error) {
+	var packed bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.writeTar(zip, epoch); err != nil {
+		return nil, err
+	}
+	if err := zip.Close(); err != nil {
+		return nil, err
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
+	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
+}
+
+// writeLayout writes an OCI image layout with one image into an empty directory.
+func writeLayout(dir string, image v1.Image, arch string) error {
+	index, err := layout.Write(dir, mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+	if err != nil {
+		return err
+	}
+	return index.AppendImage(image, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
+}
