@@ -11,9 +11,6 @@ import (
 	"github.com/sallyport/sallyport/components/stack"
 )
 
-// namespace is the prefix of our keys in a stack file.
-const namespace = "sallyport:"
-
 // readStack reads the stack file as the Pulumi command line passed it on. All problems are reported at once, unknown keys
 // included: the command line lets those through.
 func readStack(ctx *pulumi.Context) (*stack.Stack, error) {
@@ -21,8 +18,8 @@ func readStack(ctx *pulumi.Context) (*stack.Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range stack.Keys() {
-		if value, ok := ctx.GetConfig(namespace + key); ok {
+	for _, key := range stack.Keys {
+		if value, ok := ctx.GetConfig(stack.Namespace + key); ok {
 			values[key] = value
 		}
 	}
@@ -42,7 +39,7 @@ func allConfig() (map[string]any, error) {
 		return nil, fmt.Errorf("%s: %w", pulumi.EnvConfig, err)
 	}
 	for key, value := range all {
-		if name, ours := strings.CutPrefix(key, namespace); ours {
+		if name, ours := strings.CutPrefix(key, stack.Namespace); ours {
 			values[name] = value
 		}
 	}

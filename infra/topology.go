@@ -81,3 +81,17 @@ func natSlots(zones []string, plan capacity.NatPlan) []natSlot {
 
 // viaProxy says whether a destination's connections leave through the fleet.
 func viaProxy(d destinations.Destination) bool { return d.Route != destinations.RouteNat }
+
+// gatewayNames are the gateways of the NAT slots, each once, in order.
+func gatewayNames(slots []natSlot) []string {
+	var names []string
+	for _, s := range slots {
+		if len(names) == 0 || names[len(names)-1] != s.gateway {
+			names = append(names, s.gateway)
+		}
+	}
+	return names
+}
+
+// unlistedName names the lab's server for a host that nobody listed.
+func unlistedName(i int) string { return fmt.Sprintf("unlisted-%d", i+1) }

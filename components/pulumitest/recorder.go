@@ -40,9 +40,12 @@ func New(outputs Outputs) *Recorder {
 	return &Recorder{outputs: outputs, seen: map[string]bool{}}
 }
 
-// Run runs a program against the recorder. Config holds full keys, for example "sallyport:cloud".
-func (r *Recorder) Run(project, stack string, config map[string]string, program pulumi.RunFunc) error {
-	return pulumi.RunErr(program, pulumi.WithMocks(project, stack, r), func(info *pulumi.RunInfo) { info.Config = config })
+// Run runs a program against the recorder. Root is the project's root directory; config holds full keys, for example
+// "sallyport:cloud".
+func (r *Recorder) Run(project, stack, root string, config map[string]string, program pulumi.RunFunc) error {
+	return pulumi.RunErr(program, pulumi.WithMocks(project, stack, r), func(info *pulumi.RunInfo) {
+		info.Config, info.RootDirectory = config, root
+	})
 }
 
 // NewResource implements pulumi.MockResourceMonitor.

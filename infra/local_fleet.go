@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"net/netip"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/components/lab"
+	"github.com/sallyport/sallyport/proxyimage/routes"
+)
+
+// createNatGateways makes the NAT: a block of ports per node from all addresses, or one gateway per zone.
+func (l *local) createNatGateways() error {
+	for _, name := range gatewayNames(l.natSlots) {
+		args := &lab.NatGatewayArgs{
+			Lab: l.network.Lab, Name: name, Flavor: string(l.plan.Nat.Flavor),
+			TimeWaitSeconds: l.settings.Nat.TimeWaitSeconds, PortsPerVM: l.plan.Nat.PortsPerVM,
+		}
+		var addresses pulumi.StringArray
+		for _, s := range l.natSlots {
+			if s.gateway == name {
+				args.Zone = s.zone
+				addresses = append(addresses, l.natAddresses[s.name].Address)
+			}
+		}
+		args.Addresses = addresses
+		for _, n := range l.nodes {
+			if args.Zone == "" || args.Zone == n.zone {
+				args.VMs = append(args.VMs, lab.VM{Name: n.name, CIDRs: []string{n.podCIDR}})
+			}
+		}
+		gateway, err := lab.NewNatGateway(l.ctx, name, args)
+		if err != nil {
+			return err
+		}
+		l.gateways[name] = gateway
+	}
+	return nil
+}
+
+// gatewayOf is the NAT gateway through which a zone's nodes leave.
+func (l *local) gatewayOf(zone string) *lab.NatGateway {
+	if gateway := l.gateways["nat-"+zone]; gateway != nil {
+		return gateway
+	}
+	return l.gateways["nat"]
+}
+
+// createRoutes publishes the routes document. It needs the proxies' addresses only, so it is in force before the first proxy
+// starts, and a change of destinations touches nothing else of the fleet.
+func (l *local) createRoutes() error {
+	var addresses []any
+	for _, s := range l.slots {
+		p := l.proxies[s.name]
+		addresses = append(addresses, p.private.Address)
+		for _, public := range p.public {
+			addresses = append(addresses, public.Address)
+		}
+	}
+	document := pulumi.All(addresses...).ApplyT(func(values []any) (string, error) {
+		proxies, err := l.routeProxies(values)
+		if err != nil {
+			return "", err
+		}
+		text, err := json.Marshal(routesDocument(l.settings, proxies, clients()))
+		return string(text), err
+	}).(pulumi.StringOutput)
+	var err error
+	l.routes, err = lab.NewRoutes(l.ctx, "routes", &lab.RoutesArgs{Lab: l.network.Lab, Document: document})
+	return err
+}
+
+// routeProxies puts resolved addresses, in the order of createRoutes, back to their slots.
+func (l *local) routeProxies(values []any) ([]routes.Proxy, error) {
+	next := func() (netip.Addr, error) {
+		text, _ := values[0].(string)
+		values = values[1:]
+		return netip.ParseAddr(text)
+	}
+	proxies := make([]routes.Proxy, 0, len(l.slots))
+	for _, s := range l.slots {
+		private, err := next()
+		if err != nil {
+			return nil, err
+		}
+		proxy := routes.Proxy{Name: s.name, Zone: s.zone, Address: private}
+		for range l.proxies[s.name].public {
+			public, err := next()
+			if err != nil {
+				return nil, err
+			}
+			proxy.PublicIPs = append(proxy.PublicIPs, public)
+		}
+		proxies = append(proxies, proxy)
+	}
+	return proxies, nil
+}
+
+// createProxies starts the fleet, one proxy after the other, so that a change of the image never has two of them down.
+func (l *local) createProxies() error {
+	previous := pulumi.Resource(l.routes)
+	for _, s := range l.slots {
+		p := l.proxies[s.name]
+		args := &lab.ProxyArgs{
+			Lab: l.network.Lab, Name: s.name, Zone: s.zone, Address: p.private.Address,
+			Rootfs: l.rootfs, ImageDigest: l.digest, DNSServers: pulumi.StringArray{l.dns.PublicAddress},
+			DrainSeconds: l.settings.Proxies.DrainSeconds, PublicAddresses: p.publicAddresses(),
+		}
+		proxy, err := lab.NewProxy(l.ctx, s.name, args, pulumi.DependsOn([]pulumi.Resource{previous}))
+		if err != nil {
+			return err
+		}
+		previous = proxy
+	}
+	return nil
+}

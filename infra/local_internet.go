@@ -1,0 +1,93 @@
+package main
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/components/destinations"
+	"github.com/sallyport/sallyport/components/lab"
+)
+
+// recordTTLSeconds is how long the lab's public names may be cached: short, so that a changed address shows soon.
+const recordTTLSeconds = 5
+
+// createPartners makes one TLS server per destination, with the allowlist its owner would keep, and one for every host that
+// exists although nobody listed it.
+func (l *local) createPartners() error {
+	for _, d := range l.settings.Destinations {
+		args := &lab.PartnerArgs{
+			Lab: l.network.Lab, Name: d.Name, Hosts: d.Hosts, AddressCount: d.Demand.Addresses, Port: d.Port,
+			Enforce: d.Partner != "",
+		}
+		if args.Enforce && !l.stale(d.Partner) {
+			args.Allow = l.allowedSources(d)
+		}
+		partner, err := lab.NewPartner(l.ctx, "partner-"+d.Name, args)
+		if err != nil {
+			return err
+		}
+		l.partners[d.Name] = partner
+	}
+	for i, host := range l.settings.Lab.UnlistedHosts {
+		name := unlistedName(i)
+		partner, err := lab.NewPartner(l.ctx, "partner-"+name, &lab.PartnerArgs{
+			Lab: l.network.Lab, Name: name, Hosts: []string{host}, AddressCount: 1, Port: destinations.DefaultPort,
+		})
+		if err != nil {
+			return err
+		}
+		l.partners[name] = partner
+	}
+	return nil
+}
+
+// stale says whether a partner plays one who never updated the list.
+func (l *local) stale(partner string) bool {
+	for _, p := range l.settings.Lab.StalePartners {
+		if p == partner {
+			return true
+		}
+	}
+	return false
+}
+
+// allowedSources are the public IPs that a destination's partner was told to expect: all of the kind, also those that carry no
+// traffic yet.
+func (l *local) allowedSources(d destinations.Destination) pulumi.StringArray {
+	var sources pulumi.StringArray
+	add := func(addresses ...*lab.Address) {
+		for _, a := range addresses {
+			sources = append(sources, pulumi.Sprintf("%s/32", a.Address))
+		}
+	}
+	if viaProxy(d) {
+		for _, s := range l.slots {
+			add(l.proxies[s.name].public...)
+		}
+		add(l.proxyReserve...)
+		return sources
+	}
+	for _, s := range l.natSlots {
+		add(l.natAddresses[s.name])
+	}
+	add(l.natReserve...)
+	return sources
+}
+
+// createUpstreamDNS publishes the partners' names.
+func (l *local) createUpstreamDNS() error {
+	var records []lab.Record
+	publish := func(hosts []string, partner *lab.Partner) {
+		for _, host := range hosts {
+			records = append(records, lab.Record{Name: host, Addresses: partner.Addresses, TTL: recordTTLSeconds})
+		}
+	}
+	for _, d := range l.settings.Destinations {
+		publish(d.Hosts, l.partners[d.Name])
+	}
+	for i, host := range l.settings.Lab.UnlistedHosts {
+		publish([]string{host}, l.partners[unlistedName(i)])
+	}
+	var err error
+	l.dns, err = lab.NewUpstreamDNS(l.ctx, "dns", &lab.UpstreamDNSArgs{Lab: l.network.Lab, Records: records})
+	return err
+}
