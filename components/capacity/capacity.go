@@ -108,10 +108,10 @@ type ProxyPlan struct {
 // CostLine is the monthly list price of one design.
 type CostLine struct {
 	Design      string  `json:"design"`
-	MonthlyUSD  float64 `json:"monthlyUSD"`           // 0 if impossible
+	MonthlyUSD  float64 `json:"monthlyUSD"`           // 0 if there is no such design
 	IPsToList   int     `json:"ipsToList"`            // public IPs that partners must list, reserve included
 	Arithmetic  string  `json:"arithmetic"`           // how the price comes about
-	Impossible  string  `json:"impossible,omitempty"` // why the design cannot carry the demand; empty if it can
+	Impossible  string  `json:"impossible,omitempty"` // why the design does not carry the demand; empty if it does
 	Chosen      bool    `json:"chosen"`               // the design that the input describes
 	Recommended bool    `json:"recommended"`          // fewest IPs to list, then the lowest price
 }

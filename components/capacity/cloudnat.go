@@ -30,9 +30,11 @@ func (s *sizer) cloudNat(ds []Destination) NatPlan {
 		return plan
 	}
 	plan.PortsPerVM = plan.RequiredPortsPerVM
-	s.step("ports per VM", float64(plan.RequiredPortsPerVM), cloudNatPage,
-		fmt.Sprintf("the largest of these, because ports are counted per destination and not added up: %s, for %s",
-			count(plan.RequiredPortsPerVM), plan.Deciding))
+	if len(ds) > 1 {
+		s.step("ports per VM", float64(plan.RequiredPortsPerVM), cloudNatPage,
+			fmt.Sprintf("the largest of these, because ports are counted per destination and not added up: %s, for %s",
+				count(plan.RequiredPortsPerVM), plan.Deciding))
+	}
 	if s.in.PortsPerVM > 0 {
 		plan.PortsPerVM = s.in.PortsPerVM
 		s.forcedPorts(plan, worst)

@@ -20,28 +20,51 @@ const (
 // through proxies.
 func costs(in Input, plan Plan) []CostLine {
 	declared := price(in, plan)
-	declared.Design, declared.Chosen = designDeclared, true
+	declared.Design, declared.Chosen, declared.Impossible = designDeclared, true, shortfall(in, plan)
 	lines := []CostLine{declared}
 	for _, alternative := range []struct {
 		design string
 		via    Via
 	}{{designNat, ViaNat}, {designProxies, ViaProxy}} {
-		if all(in.Destinations, alternative.via) {
+		if all(in.Destinations, alternative.via) && declared.Impossible == "" {
 			continue // that is the declared one
 		}
 		line := alternativeCost(in, alternative.via)
 		line.Design = alternative.design
 		lines = append(lines, line)
 	}
-	best := 0
-	for i, line := range lines {
-		b := lines[best]
-		if line.Impossible == "" && (line.IPsToList < b.IPsToList || line.IPsToList == b.IPsToList && line.MonthlyUSD < b.MonthlyUSD) {
-			best = i
+	recommend(lines)
+	return lines
+}
+
+// recommend marks the best of the lines that carry the demand, if any does.
+func recommend(lines []CostLine) {
+	var best *CostLine
+	for i := range lines {
+		line := &lines[i]
+		if line.Impossible == "" && (best == nil || line.IPsToList < best.IPsToList ||
+			line.IPsToList == best.IPsToList && line.MonthlyUSD < best.MonthlyUSD) {
+			best = line
 		}
 	}
-	lines[best].Recommended = true
-	return lines
+	if best != nil {
+		best.Recommended = true
+	}
+}
+
+// shortfall says how ports or IPs that were given, not computed, fail the demand; empty if they do not.
+func shortfall(in Input, plan Plan) string {
+	if plan.Nat.PortsPerVM < plan.Nat.RequiredPortsPerVM {
+		for _, m := range plan.Margins {
+			if m.Destination == plan.Nat.Deciding {
+				return fmt.Sprintf("drops %s of new connections to %s from the busiest node", percent(m.Blocking), m.Destination)
+			}
+		}
+	}
+	if vms := in.MaxNodes + in.SurgeNodes; plan.Nat.Flavor == CloudNat && plan.Nat.IPs*PortsPerNatIP < vms*plan.Nat.PortsPerVM {
+		return fmt.Sprintf("leaves %s of %s without ports", plural(vms-plan.Nat.IPs*PortsPerNatIP/plan.Nat.PortsPerVM, "VM"), count(vms))
+	}
+	return ""
 }
 
 func all(ds []Destination, via Via) bool {

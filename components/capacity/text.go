@@ -53,12 +53,14 @@ func (p Plan) resultRows() [][]string {
 func (p Plan) costRows() [][]string {
 	var rows [][]string
 	for _, c := range p.Cost {
-		if c.Impossible != "" {
-			rows = append(rows, []string{c.Design, "impossible", "", c.Impossible})
-			continue
-		}
 		design := c.Design
-		if c.Recommended {
+		switch {
+		case c.Impossible != "" && c.MonthlyUSD == 0:
+			rows = append(rows, []string{design, "impossible", "", c.Impossible})
+			continue
+		case c.Impossible != "":
+			design += ", which " + c.Impossible
+		case c.Recommended:
 			design += " (recommended)"
 		}
 		rows = append(rows, []string{design, fmt.Sprintf("$%.2f", c.MonthlyUSD), plural(c.IPsToList, "IP") + " to list", c.Arithmetic})
