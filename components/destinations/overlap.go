@@ -2,6 +2,7 @@ package destinations
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/problem"
@@ -20,25 +21,32 @@ type listed struct {
 }
 
 func validateOverlaps(place string, ds []Destination, list *problem.List) {
-	hosts := map[string][]listed{} // by name, in the order listed
-	for i, d := range ds {
-		if len(d.Hosts) > MaxHosts {
-			continue // has its problem already
-		}
-		for j, host := range d.Hosts {
-			l := listed{host, i, j, d.Port, d.Route}
-			validateSameName(place, ds, l, hosts[host], list)
-			hosts[host] = append(hosts[host], l)
-		}
+	all := eligible(ds)
+	byName := map[string][]listed{} // in the order listed
+	for _, l := range all {
+		validateSameName(place, ds, l, byName[l.host], list)
+		byName[l.host] = append(byName[l.host], l)
 	}
+	for _, l := range all {
+		validateCovered(place, ds, l, byName, list)
+	}
+}
+
+// eligible returns the hosts that are in order themselves: what is wrong with the others is reported already, and their
+// overlaps would change with the correction.
+func eligible(ds []Destination) []listed {
+	var all []listed
 	for i, d := range ds {
-		if len(d.Hosts) > MaxHosts {
+		if len(d.Hosts) > MaxHosts || !slices.Contains(routes, string(d.Route)) {
 			continue
 		}
 		for j, host := range d.Hosts {
-			validateCovered(place, ds, listed{host, i, j, d.Port, d.Route}, hosts, list)
+			if rule, _ := HostProblem(host); rule == "" {
+				all = append(all, listed{host, i, j, d.Port, d.Route})
+			}
 		}
 	}
+	return all
 }
 
 // validateSameName compares a host with the earlier ones of the same name.

@@ -95,10 +95,12 @@ func validatePort(at string, d Destination, list *problem.List) {
 	}
 }
 
+// routes are the known routes.
+var routes = []string{string(RouteNat), string(RouteProxy), string(RoutePool)}
+
 func validateRoute(at string, d Destination, list *problem.List) {
-	known := []string{string(RouteNat), string(RouteProxy), string(RoutePool)}
-	if !slices.Contains(known, string(d.Route)) {
-		list.Add(at+".route", "must be nat, proxy or pool", d.Route, nearest(string(d.Route), known))
+	if !slices.Contains(routes, string(d.Route)) {
+		list.Add(at+".route", "must be nat, proxy or pool", d.Route, nearest(string(d.Route), routes))
 	}
 }
 
