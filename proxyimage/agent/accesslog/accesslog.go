@@ -1,0 +1,106 @@
+// Package accesslog reads the access log that HAProxy writes for the agent, and says each refusal aloud once a minute and
+// not a million times.
+//
+// The name in a line is what a client sent and can be anything. HAProxy escapes it; here it is checked once more, and what is
+// not a DNS name is not passed on as one.
+package accesslog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
+	"github.com/sallyport/sallyport/proxyimage/routes"
+)
+
+// Reason says why a connection was refused.
+type Reason string
+
+// The reasons. All but ClientNotAllowed come in the access log.
+const (
+	NotTLS           Reason = "not-tls"            // what came is not a TLS ClientHello
+	Slow             Reason = "slow"               // the ClientHello did not come in time
+	ClosedEarly      Reason = "closed-early"       // the client left before it sent a byte: a port scan, a health check
+	NoSNI            Reason = "no-sni"             // the ClientHello has no server name
+	Unlisted         Reason = "unlisted"           // the server name is not in the routes document
+	NoAddress        Reason = "no-address"         // the host is listed but DNS has no address for it
+	PrivateAddress   Reason = "private-address"    // all its addresses are refused
+	ClientNotAllowed Reason = "client-not-allowed" // the client is not in the routes document
+)
+
+// Reasons are all of them.
+var Reasons = []Reason{NotTLS, Slow, ClosedEarly, NoSNI, Unlisted, NoAddress, PrivateAddress, ClientNotAllowed}
+
+// Record is one finished connection.
+type Record struct {
+	Refused Reason // empty if the connection was forwarded
+	Host    string // lower-case DNS name that the client asked for; empty if it sent none or no DNS name
+	Client  string // address of the client
+	Port    int    // listening port
+	Dst     string // address connected to; empty if refused before
+	Source  string // own address used; empty if not connected
+	In, Out uint64 // bytes from and to the client
+	Connect time.Duration
+	Total   time.Duration
+	// Failed reports whether no connection to Dst came about.
+	Failed bool
+}
+
+// line is the log-format of haproxycfg.
+type line struct {
+	Reason  string `json:"reason"`
+	SNI     string `json:"sni"`
+	Src     string `json:"src"`
+	Port    int    `json:"port"`
+	Dst     string `json:"dst"`
+	Source  string `json:"source"`
+	In      int64  `json:"in"`
+	Out     int64  `json:"out"`
+	Connect int64  `json:"connect"`
+	Total   int64  `json:"total"`
+	State   string `json:"state"`
+}
+
+// Parse reads one line.
+func Parse(text []byte) (Record, error) {
+	var l line
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&l); err != nil {
+		return Record{}, fmt.Errorf("access log: %w", err)
+	}
+	r := Record{
+		Refused: Reason(dash(l.Reason)), Client: l.Src, Port: l.Port, Dst: dash(l.Dst), Source: dash(l.Source),
+		In: uint64(max(l.In, 0)), Out: uint64(max(l.Out, 0)),
+		Connect: time.Duration(max(l.Connect, 0)) * time.Millisecond, Total: time.Duration(max(l.Total, 0)) * time.Millisecond,
+	}
+	if sni := dash(l.SNI); sni != "" && routes.HostRule(sni) == "" && sni[0] != '*' {
+		r.Host = sni
+	}
+	r.Refused = r.refine()
+	// The second letter is where the connection was: C is connecting to the server.
+	r.Failed = r.Refused == "" && len(l.State) == 2 && l.State[1] == 'C'
+	return r, nil
+}
+
+// refine tells apart what HAProxy's rules see as one: no ClientHello.
+func (r Record) refine() Reason {
+	switch {
+	case r.Refused != NotTLS:
+		return r.Refused
+	case r.Total >= haproxycfg.InspectDelay:
+		return Slow
+	case r.In == 0:
+		return ClosedEarly
+	}
+	return NotTLS
+}
+
+// dash turns HAProxy's sign for nothing into nothing.
+func dash(s string) string {
+	if s == "-" {
+		return ""
+	}
+	return s
+}

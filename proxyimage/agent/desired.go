@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/proxyimage/agent/hosts"
+	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
+	"github.com/sallyport/sallyport/proxyimage/routes"
+)
+
+// force is a routes document with what follows from it. Immutable.
+type force struct {
+	doc    *routes.Document
+	index  *routes.Index // passthrough routes
+	policy *vetting.Policy
+	ports  []int             // sorted
+	exact  []string          // exact hosts, sorted, each once
+	hosts  map[int][]string  // exact hosts by port
+	wilds  map[int][]string  // wildcard hosts by port
+	name   map[string]string // route name by host
+}
+
+// newForce derives everything from a document. own are this machine's addresses.
+func newForce(doc *routes.Document, own []netip.Addr) *force {
+	f := &force{
+		doc: doc, index: routes.NewIndex(doc, routes.ModePassthrough),
+		hosts: map[int][]string{}, wilds: map[int][]string{}, name: map[string]string{},
+	}
+	for _, route := range doc.Routes {
+		if route.Mode != routes.ModePassthrough {
+			continue
+		}
+		f.ports = append(f.ports, route.Port)
+		for _, host := range route.Hosts {
+			f.name[host] = route.Name
+			if strings.HasPrefix(host, "*.") {
+				f.wilds[route.Port] = append(f.wilds[route.Port], host)
+				continue
+			}
+			f.hosts[route.Port] = append(f.hosts[route.Port], host)
+			f.exact = append(f.exact, host)
+		}
+	}
+	slices.Sort(f.ports)
+	f.ports = slices.Compact(f.ports)
+	slices.Sort(f.exact)
+	f.exact = slices.Compact(f.exact)
+	fleet := slices.Clone(own)
+	for _, proxy := range doc.Proxies {
+		fleet = append(append(fleet, proxy.Address), proxy.PublicIPs...)
+	}
+	f.policy = vetting.NewPolicy(doc.Refused, fleet)
+	return f
+}
+
+// maps returns the entries of every map file. running are ports that HAProxy still listens on: those the document does not
+// have any more get empty maps, so that a removed host is refused even before the port is closed.
+func (f *force) maps(dir string, running []int, states map[string]hosts.State) map[string][]haproxycfg.Entry {
+	want := map[string][]haproxycfg.Entry{
+		haproxycfg.ClientsMap(dir): haproxycfg.NetworkEntries(f.doc.Clients),
+		haproxycfg.RefusedMap(dir): haproxycfg.NetworkEntries(f.policy.Refused()),
+	}
+	for _, port := range slices.Concat(f.ports, running) {
+		exact := make([]haproxycfg.Entry, 0, len(f.hosts[port])*haproxycfg.Slots)
+		for _, host := range f.hosts[port] {
+			exact = append(exact, f.host(host, states[host])...)
+		}
+		wilds := make([]haproxycfg.Entry, 0, len(f.wilds[port]))
+		for _, host := range f.wilds[port] {
+			wilds = append(wilds, haproxycfg.WildcardEntry(host))
+		}
+		want[haproxycfg.HostsMap(dir, port)] = exact
+		want[haproxycfg.WildcardsMap(dir, port)] = wilds
+	}
+	return want
+}
+
+func (f *force) host(host string, state hosts.State) []haproxycfg.Entry {
+	allowed, refused := f.policy.Addresses(state.Addresses)
+	standIn := haproxycfg.NoAddress
+	if len(refused) > 0 {
+		standIn = haproxycfg.RefusedAddress
+	}
+	return haproxycfg.HostEntries(host, allowed, standIn)
+}
+
+// ownAddresses are the addresses of this machine's interfaces and the source addresses.
+func ownAddresses(sources []netip.Addr) []netip.Addr {
+	own := slices.Clone(sources)
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return own
+	}
+	for _, address := range addresses {
+		if network, ok := address.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(network.IP); ok {
+				own = append(own, ip.Unmap())
+			}
+		}
+	}
+	return own
+}

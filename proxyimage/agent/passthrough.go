@@ -1,0 +1,321 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sallyport/sallyport/proxyimage/agent/atomicfile"
+	"github.com/sallyport/sallyport/proxyimage/agent/haproxy"
+	"github.com/sallyport/sallyport/proxyimage/agent/hosts"
+	"github.com/sallyport/sallyport/proxyimage/agent/reap"
+	"github.com/sallyport/sallyport/proxyimage/agent/upstream"
+	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
+	"github.com/sallyport/sallyport/proxyimage/agent/wildcard"
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
+	"github.com/sallyport/sallyport/proxyimage/routes"
+)
+
+const (
+	// gather is how long changes of addresses are gathered before they are applied together.
+	gather = 20 * time.Millisecond
+	// firstLookups is how long a new document waits for the addresses of its new hosts, so that they are served at once.
+	firstLookups = 150 * time.Millisecond
+	// retryApply is the pause after a change that did not succeed.
+	retryApply = time.Second
+	// saveInterval is how often new answers are written to disk.
+	saveInterval = 5 * time.Second
+)
+
+// passthrough is the agent of a proxy: it keeps HAProxy's maps equal to what the routes document and DNS say.
+type passthrough struct {
+	settings
+	logger   *slog.Logger
+	metrics  *metrics
+	docs     *documents
+	tracker  *hosts.Tracker
+	process  *haproxy.Process
+	maps     *haproxy.Maps
+	wildcard *wildcard.Server
+	traffic  *traffic
+
+	force    atomic.Pointer[force] // nil until a document is in force
+	draining atomic.Bool
+	started  atomic.Bool   // HAProxy has been configured and is kept running
+	wake     chan struct{} // addresses have changed
+	up       chan struct{} // HAProxy was started
+
+	// Of the loop only.
+	ports   []int // that HAProxy listens on, or will after its next start
+	running sync.WaitGroup
+}
+
+func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents, reaper *reap.Reaper) (*passthrough, error) {
+	p := &passthrough{
+		settings: s, logger: logger, metrics: m, docs: docs, wake: make(chan struct{}, 1), up: make(chan struct{}, 1),
+	}
+	m.addPassthrough()
+	if err := os.MkdirAll(p.mapDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("SALLYPORT_STATE_DIR: %w", err)
+	}
+	client := upstream.New(s.dnsServers)
+	p.tracker = hosts.New(client.LookupA, func() { nudge(p.wake) }, logger)
+	if err := p.tracker.Load(p.answersPath()); err != nil {
+		logger.Error("cannot use the last good answers", "error", err)
+	}
+	p.traffic = &traffic{logger: logger, metrics: m, force: p.force.Load}
+	p.process = haproxy.New(haproxy.Options{
+		Binary: s.haproxy, RunDir: s.runDir, Logger: logger, Line: p.traffic.line,
+		Up: func() { nudge(p.up) }, Down: m.restarts.Inc, Start: reaper.Start, Wait: reaper.Wait,
+	})
+	p.maps = haproxy.NewMaps(p.process.Admin())
+	var err error
+	p.wildcard, err = wildcard.Listen(wildcard.Config{
+		Lookup: client.LookupA, Logger: logger,
+		Covered: func(name string) bool { f := p.force.Load(); return f != nil && f.index.CoversByWildcard(name) },
+		Policy:  func() *vetting.Policy { return p.force.Load().policy }, // Covered comes first
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.registry.MustRegister(hostCollector{hosts: p.tracker.Snapshot, judge: p.judge, now: time.Now})
+	return p, nil
+}
+
+func (p *passthrough) mapDir() string      { return filepath.Join(p.stateDir, "maps") }
+func (p *passthrough) answersPath() string { return filepath.Join(p.stateDir, "answers.json") }
+
+// nudge wakes the reader of a channel that holds one wake-up.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run serves until ctx is done. HAProxy must have been stopped before, or it is killed.
+func (p *passthrough) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p.running.Go(func() { p.docs.run(ctx) })
+	p.running.Go(func() {
+		if err := p.wildcard.Run(ctx); err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	})
+	p.running.Go(func() { p.traffic.poll(ctx, p.process) })
+	p.loop(ctx, cancel)
+	p.running.Wait()
+	p.tracker.Wait()
+	p.save()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// loop applies changes one after another until ctx is done.
+func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) {
+	save := time.NewTicker(saveInterval)
+	defer save.Stop()
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case doc := <-p.docs.out:
+			p.adopt(ctx, doc)
+		case <-p.up:
+			p.maps.Forget()
+		case <-p.wake:
+			p.settle(ctx, gather, func() bool { return false })
+		case <-retry:
+		case <-save.C:
+			p.save()
+			continue
+		}
+		retry = nil
+		if err := p.apply(ctx, cancel); err != nil && ctx.Err() == nil {
+			p.logger.Error("cannot bring haproxy to the state of the routes document", "error", err)
+			retry = time.After(retryApply)
+		}
+	}
+}
+
+// adopt makes a document the one in force and gives its new hosts a moment to resolve.
+func (p *passthrough) adopt(ctx context.Context, doc *routes.Document) {
+	f := newForce(doc, ownAddresses(p.sourceIPs))
+	p.force.Store(f)
+	p.tracker.Set(ctx, f.exact)
+	p.settle(ctx, firstLookups, p.tracker.AllTried)
+}
+
+// settle waits until done or the time is over.
+func (p *passthrough) settle(ctx context.Context, limit time.Duration, done func() bool) {
+	deadline := time.Now().Add(limit)
+	for !done() && time.Now().Before(deadline) && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	select {
+	case <-p.wake: // what it announced is applied now
+	default:
+	}
+}
+
+// apply brings files, maps and ports to the state of the document in force. The order keeps two promises: the files are never
+// behind the running maps, and a host that was removed is refused before anything else is done.
+func (p *passthrough) apply(ctx context.Context, cancel context.CancelCauseFunc) error {
+	f := p.force.Load()
+	if f == nil {
+		return nil
+	}
+	want := f.maps(p.mapDir(), p.ports, p.tracker.Snapshot())
+	if err := p.maps.Write(want); err != nil {
+		return err
+	}
+	if !p.started.Load() {
+		return p.start(ctx, cancel, f)
+	}
+	err := p.commit(ctx, want)
+	if slices.Equal(f.ports, p.ports) {
+		return err
+	}
+	return errors.Join(err, p.reload(ctx, f))
+}
+
+// commit changes the maps that the running HAProxy has.
+func (p *passthrough) commit(ctx context.Context, want map[string][]haproxycfg.Entry) error {
+	if !p.process.Serving() {
+		return nil // it reads the files when it starts, and p.up follows
+	}
+	known := map[string][]haproxycfg.Entry{}
+	for _, path := range p.mapPaths() {
+		known[path] = want[path]
+	}
+	began := time.Now()
+	err := p.maps.Commit(ctx, known)
+	p.metrics.commits.Observe(time.Since(began).Seconds())
+	return err
+}
+
+// mapPaths are the maps that the configuration in place names.
+func (p *passthrough) mapPaths() []string {
+	if len(p.ports) == 0 {
+		return nil
+	}
+	paths := []string{haproxycfg.ClientsMap(p.mapDir()), haproxycfg.RefusedMap(p.mapDir())}
+	for _, port := range p.ports {
+		paths = append(paths, haproxycfg.HostsMap(p.mapDir(), port), haproxycfg.WildcardsMap(p.mapDir(), port))
+	}
+	return paths
+}
+
+// start starts HAProxy with the first document.
+func (p *passthrough) start(ctx context.Context, cancel context.CancelCauseFunc, f *force) error {
+	text, err := p.render(f.ports)
+	if err != nil {
+		return err
+	}
+	if err := p.process.Configure(ctx, text); err != nil {
+		return err
+	}
+	p.ports = f.ports
+	p.started.Store(true)
+	p.running.Go(func() {
+		if err := p.process.Run(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	return nil
+}
+
+// reload changes the ports.
+func (p *passthrough) reload(ctx context.Context, f *force) error {
+	text, err := p.render(f.ports)
+	if err != nil {
+		return err
+	}
+	err = p.process.Reload(ctx, text)
+	if err != nil && !errors.Is(err, haproxy.ErrNotRunning) {
+		p.metrics.reloads.WithLabelValues("failed").Inc()
+		return err
+	}
+	p.ports = f.ports
+	p.maps.Forget()
+	nudge(p.wake)
+	if err != nil {
+		return nil // the next start takes the new configuration
+	}
+	p.metrics.reloads.WithLabelValues("ok").Inc()
+	p.logger.Info("haproxy listens on other ports", "ports", f.ports)
+	return p.maps.Prune(p.mapDir(), f.maps(p.mapDir(), nil, nil))
+}
+
+func (p *passthrough) render(ports []int) (string, error) {
+	connections, err := p.connectionLimit()
+	if err != nil {
+		return "", err
+	}
+	return haproxycfg.Passthrough{
+		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Ports: ports, SourceIPs: p.sourceIPs,
+		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
+	}.Render()
+}
+
+// maxConnections bounds what the agent chooses by itself: idle connections take about 4 KiB each, busy ones up to 256 KiB.
+const maxConnections = 100_000
+
+// connectionLimit is the number of connections that the limit on open files allows: two files each, and a tenth for the rest.
+func (p *passthrough) connectionLimit() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("limit on open files: %w", err)
+	}
+	// Above a million the figure means "no limit" and HAProxy would reserve memory for every one.
+	files := int(min(limit.Max, 1<<20))
+	most := files * 10 / 22
+	if p.maxConnections > most {
+		return 0, fmt.Errorf("SALLYPORT_MAX_CONNECTIONS: must not be above %d with %d open files, got %d; raise the limit on open files", most, files, p.maxConnections)
+	}
+	if p.maxConnections > 0 {
+		return p.maxConnections, nil
+	}
+	return max(min(most, maxConnections), 1), nil
+}
+
+// save writes the last good answers to disk.
+func (p *passthrough) save() {
+	err := p.tracker.Save(func(data []byte) error { return atomicfile.Write(p.answersPath(), data) })
+	if err != nil {
+		p.logger.Error("cannot keep the last good answers", "error", err)
+	}
+}
+
+// drain implements worker: not ready at once, HAProxy stops listening when that has got about, and ends with its connections.
+func (p *passthrough) drain(ctx context.Context) {
+	p.draining.Store(true)
+	// A resolver asks every probeInterval, and its answers live for a second.
+	select {
+	case <-time.After(min(2*p.probeInterval+time.Second, p.settings.drain/2)):
+	case <-ctx.Done():
+	}
+	p.process.Stop(ctx)
+}
+
+// judge returns the route of an exact host and how many of its addresses are allowed and refused.
+func (p *passthrough) judge(host string) (destination string, allowed, refused int) {
+	f := p.force.Load()
+	if f == nil {
+		return "", 0, 0
+	}
+	good, bad := f.policy.Addresses(p.tracker.Snapshot()[host].Addresses)
+	return f.name[host], len(good), len(bad)
+}

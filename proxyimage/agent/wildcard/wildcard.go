@@ -1,0 +1,136 @@
+// Package wildcard is the DNS cache on loopback that HAProxy asks for hosts below a wildcard, which cannot be resolved ahead.
+//
+// It answers A queries for names that the routes document covers and refuses all others. Every answer is a single vetted
+// address, the next one each time: HAProxy 2.6 uses the first address of an answer always, and asks again for every
+// connection. When the upstream servers do not answer, the last good answer is used on.
+package wildcard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
+	"github.com/sallyport/sallyport/proxyimage/routes"
+)
+
+// Config says what a Server depends on.
+type Config struct {
+	// Lookup asks the upstream servers; see upstream.Client.LookupA.
+	Lookup func(ctx context.Context, name string) (vetting.Answer, error)
+	// Covered reports whether a wildcard host of the document covers a lower-case name.
+	Covered func(name string) bool
+	// Policy returns the policy in force.
+	Policy func() *vetting.Policy
+	Logger *slog.Logger
+}
+
+// Server is the cache. Create it with Listen.
+type Server struct {
+	Config
+	cache   *cache
+	servers []*dns.Server
+	address netip.AddrPort
+}
+
+// Listen binds a free port of loopback, UDP and TCP.
+func Listen(config Config) (*Server, error) {
+	s := &Server{Config: config}
+	s.cache = newCache(config.Lookup)
+	packets, stream, err := listenBoth()
+	if err != nil {
+		return nil, fmt.Errorf("wildcard resolver: %w", err)
+	}
+	s.address = stream.Addr().(*net.TCPAddr).AddrPort()
+	handler := dns.HandlerFunc(s.serve)
+	s.servers = []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: stream, Handler: handler}}
+	return s, nil
+}
+
+// listenBoth finds a port that is free for both protocols.
+func listenBoth() (net.PacketConn, net.Listener, error) {
+	var errs []error
+	for range 10 {
+		packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		stream, err := net.Listen("tcp4", packets.LocalAddr().String())
+		if err == nil {
+			return packets, stream, nil
+		}
+		errs = append(errs, err, packets.Close())
+	}
+	return nil, nil, errors.Join(errs...)
+}
+
+// Address is where the server listens.
+func (s *Server) Address() netip.AddrPort { return s.address }
+
+// Run serves until ctx is done.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, len(s.servers))
+	for _, server := range s.servers {
+		go func() { failed <- server.ActivateAndServe() }()
+	}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("wildcard resolver: %w", err)
+	case <-ctx.Done():
+	}
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Shutdown())
+	}
+	return errors.Join(errs...)
+}
+
+// serve answers one query.
+func (s *Server) serve(w dns.ResponseWriter, query *dns.Msg) {
+	reply := new(dns.Msg)
+	reply.SetReply(query)
+	reply.RecursionAvailable = true
+	s.fill(reply, query)
+	if err := w.WriteMsg(reply); err != nil {
+		s.Logger.Debug("cannot answer haproxy's query", "error", err)
+	}
+}
+
+func (s *Server) fill(reply, query *dns.Msg) {
+	if len(query.Question) != 1 || query.Opcode != dns.OpcodeQuery {
+		reply.Rcode = dns.RcodeFormatError
+		return
+	}
+	question := query.Question[0]
+	name := strings.TrimSuffix(dns.CanonicalName(question.Name), ".")
+	if question.Qclass != dns.ClassINET || question.Qtype != dns.TypeA || routes.HostRule(name) != "" || !s.Covered(name) {
+		reply.Rcode = dns.RcodeRefused
+		return
+	}
+	addresses, turn, err := s.cache.get(name, time.Now())
+	switch {
+	case errors.Is(err, vetting.ErrNoSuchName):
+		reply.Rcode = dns.RcodeNameError
+		return
+	case err != nil:
+		s.Logger.Debug("cannot resolve host below a wildcard", "host", name, "error", err)
+		reply.Rcode = dns.RcodeServerFailure
+		return
+	}
+	address := haproxycfg.RefusedAddress
+	if allowed, _ := s.Policy().Addresses(addresses); len(allowed) > 0 {
+		address = allowed[turn%uint64(len(allowed))]
+	}
+	reply.Answer = []dns.RR{&dns.A{
+		Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 0},
+		A:   address.AsSlice(),
+	}}
+}

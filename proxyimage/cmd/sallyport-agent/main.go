@@ -1,0 +1,43 @@
+// Command sallyport-agent is process 1 of the proxy image. It is configured by environment variables:
+//
+//	SALLYPORT_MODE             passthrough (default): runs HAProxy; resolver: answers DNS on a node
+//	SALLYPORT_ROUTES           URL of the routes document, file:///etc/sallyport/routes/routes.json
+//	SALLYPORT_STATE_DIR        last good copies and maps, /var/lib/sallyport
+//	SALLYPORT_RUN_DIR          sockets, /run/sallyport
+//	SALLYPORT_DNS_SERVERS      recursive servers, ip[:port],... (required)
+//	SALLYPORT_HTTP_LISTEN      /readyz, /healthz, /metrics, :8404 (resolver: 127.0.0.1:8405)
+//	SALLYPORT_DRAIN            longest time from SIGTERM to the end, 30s
+//	SALLYPORT_PROBE_INTERVAL   how often resolvers ask a proxy for its health, 500ms
+//	SALLYPORT_LOG_LEVEL        debug, info, warn or error, info
+//	SALLYPORT_LISTEN           passthrough: address of the frontends, all
+//	SALLYPORT_SOURCE_IPS       passthrough: source addresses, the kernel's choice
+//	SALLYPORT_IDLE_TIMEOUT     passthrough: end of a connection without traffic, 1h
+//	SALLYPORT_THREADS          passthrough: threads of HAProxy, 1
+//	SALLYPORT_MAX_CONNECTIONS  passthrough: 0 = from the limit on open files, at most 100,000
+//	SALLYPORT_HAPROXY          passthrough: the program, /usr/sbin/haproxy
+//	SALLYPORT_DNS_LISTEN       resolver: UDP and TCP, 127.0.0.1:9053
+//
+// It exits with 0 after SIGTERM, 2 if the settings are wrong, else 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sallyport/sallyport/proxyimage/agent"
+)
+
+func main() {
+	err := agent.Run(context.Background(), os.LookupEnv, os.Stderr)
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "sallyport-agent: %v\n", err)
+	var settings *agent.SettingsError
+	if errors.As(err, &settings) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
