@@ -71,10 +71,7 @@ func imageConfig(arch string, epoch time.Time) *v1.ConfigFile {
 // packLayer writes the tree as a compressed layer. Go's gzip writes neither a name nor a time unless told to.
 func packLayer(files tree, epoch time.Time) (v1.Layer, error) {
 	var packed bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
+	zip := gzip.NewWriter(&packed) // level 9 takes twice the time for 1 % less
 	if err := files.writeTar(zip, epoch); err != nil {
 		return nil, err
 	}
