@@ -58,6 +58,8 @@ type NodeLocalDNSArgs struct {
 	Lab pulumi.StringInput
 	// Node is the name of a Node that exists: make this depend on it. Changing it replaces the cache.
 	Node string
+	// NodeID is the Node's ID, instead of Node: then the cache is replaced when its node is. Nil: Node counts.
+	NodeID pulumi.StringInput
 	// Corefile is CoreDNS's configuration. It must bind 169.254.20.10.
 	Corefile pulumi.StringInput
 	// Rootfs is the absolute path of the proxy image's root filesystem.
@@ -73,7 +75,7 @@ type NodeLocalDNSArgs struct {
 func NewNodeLocalDNS(ctx *pulumi.Context, name string, args *NodeLocalDNSArgs, opts ...pulumi.ResourceOption) (*NodeLocalDNS, error) {
 	d := &NodeLocalDNS{}
 	inputs := pulumi.Map{
-		"lab": args.Lab, "node": pulumi.String(args.Node), "corefile": args.Corefile, "rootfs": pulumi.String(args.Rootfs),
+		"lab": args.Lab, "node": nodeReference(args.Node, args.NodeID), "corefile": args.Corefile, "rootfs": pulumi.String(args.Rootfs),
 		"imageDigest": pulumi.String(args.ImageDigest), "dnsServers": list(args.DNSServers),
 	}
 	if err := resource(ctx, "lab:index:NodeLocalDNS", name, inputs, d, opts); err != nil {

@@ -36,3 +36,11 @@ func list(values pulumi.StringArrayInput) pulumi.Input {
 	}
 	return values
 }
+
+// nodeReference prefers the ID of a node to its name.
+func nodeReference(name string, id pulumi.StringInput) pulumi.Input {
+	if id != nil {
+		return id
+	}
+	return pulumi.String(name)
+}

@@ -76,8 +76,10 @@ type PodArgs struct {
 	// Name is a DNS label of at most 32 characters, unique in the lab. The host is pod-<name>, or <name> if that begins with
 	// "pod-".
 	Name string
-	// Node is the name of a Node that exists: make the pod depend on it. Changing it replaces the pod.
+	// Node is the name of a Node that exists: make this depend on it. Changing it replaces the pod.
 	Node string
+	// NodeID is the Node's ID, instead of Node: then the pod is replaced when its node is. Nil: Node counts.
+	NodeID pulumi.StringInput
 	// ResolvConf is the pod's resolver configuration.
 	ResolvConf ResolvConf
 }
@@ -86,7 +88,7 @@ type PodArgs struct {
 func NewPod(ctx *pulumi.Context, name string, args *PodArgs, opts ...pulumi.ResourceOption) (*Pod, error) {
 	p := &Pod{}
 	inputs := pulumi.Map{
-		"lab": args.Lab, "name": pulumi.String(args.Name), "node": pulumi.String(args.Node),
+		"lab": args.Lab, "name": pulumi.String(args.Name), "node": nodeReference(args.Node, args.NodeID),
 		"resolvConf": pulumi.Map{
 			"nameserver": pulumi.String(args.ResolvConf.Nameserver),
 			"searches":   pulumi.ToStringArray(args.ResolvConf.Searches),

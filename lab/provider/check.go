@@ -60,6 +60,13 @@ func (c *checker) label(field, value string) {
 	}
 }
 
+// node checks a reference to a node, its id or its name.
+func (c *checker) node(reference string) {
+	if c.known("node") && labid.CheckHost(nodeOf(reference)) != nil {
+		c.fail("node", "needs to be the id or the name of a Node", reference, "")
+	}
+}
+
 func (c *checker) oneOf(field, value string, allowed ...string) {
 	if !c.known(field) {
 		return

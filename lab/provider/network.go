@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/lab/pki"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
 )
@@ -86,7 +88,10 @@ func (network) check(c *checker, in NetworkArgs) {
 // so are hosts whose links still hang on the segment that is left. A failed one stays, half done, for the next attempt.
 func (network) create(_ context.Context, lab registry.Lab, in NetworkArgs) (NetworkState, error) {
 	state := NetworkState{NetworkArgs: in, StateDir: lab.Dir}
-	err := lab.Create()
+	authority, err := pki.Open(pkiDir(lab), lab.ID)
+	if err == nil {
+		state.CACertificate = string(authority.PEM())
+	}
 	for _, host := range []string{labid.InternetHost, labid.VPCHost} {
 		if err == nil {
 			err = namespace.Create(lab.ID, host)
@@ -111,8 +116,12 @@ func (network) alive(_ context.Context, lab registry.Lab, s *NetworkState) (bool
 			return false, nil
 		}
 	}
-	return true, nil
+	certificate, err := os.ReadFile(filepath.Join(pkiDir(lab), pki.CertificateFile))
+	return err == nil && string(certificate) == s.CACertificate, nil
 }
+
+// pkiDir is the directory of the lab's certificate authority.
+func pkiDir(lab registry.Lab) string { return lab.Path("pki") }
 
 func (network) remove(ctx context.Context, lab registry.Lab, _ NetworkArgs, _ NetworkState) error {
 	return remains.Clear(ctx, lab)

@@ -36,6 +36,10 @@ func New() (p.Provider, error) {
 			infer.Resource(newAddress()),
 			infer.Resource(newSerial()),
 			infer.Resource(newRoutes()),
+			infer.Resource(newUpstreamDNS()),
+			infer.Resource(newNatGateway()),
+			infer.Resource(newNode()),
+			infer.Resource(newPod()),
 		).
 		Build()
 }

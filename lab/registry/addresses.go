@@ -28,9 +28,11 @@ var (
 )
 
 // PodPool returns the pool of pod addresses of one node: its range from the second host on, the first is the node's own.
-func PodPool(cidr netip.Prefix) Pool {
-	return pool("pod "+cidr.Masked().String(), cidr, 2)
+func PodPool(node string, cidr netip.Prefix) Pool {
+	return pool(podKind(node), cidr, 2)
 }
+
+func podKind(node string) string { return "pods of " + node }
 
 // pool spans the addresses of a range from a host number up to the last before the broadcast address.
 func pool(kind string, cidr netip.Prefix, first uint32) Pool {
@@ -98,6 +100,17 @@ func (l Lab) Release(ctx context.Context, p Pool, name string, old netip.Addr) e
 	})
 }
 
+// ReleasePods forgets the addresses of all pods of a node.
+func (l Lab) ReleasePods(ctx context.Context, node string) error {
+	if !l.Exists() {
+		return nil
+	}
+	return l.changeAddresses(ctx, func(all addresses) error {
+		delete(all, podKind(node))
+		return nil
+	})
+}
+
 func (l Lab) changeAddresses(ctx context.Context, change func(addresses) error) error {
 	if err := l.Create(); err != nil {
 		return err
@@ -138,9 +151,10 @@ func (all addresses) allocate(p Pool, name string, want netip.Addr) (netip.Addr,
 	if want.IsValid() {
 		return all.take(p, name, want)
 	}
-	if have, ok := taken[name]; ok {
+	if have, ok := taken[name]; ok && p.Contains(have) {
 		return have, nil
 	}
+	delete(taken, name) // an address outside of a pool that has changed
 	used := map[netip.Addr]bool{}
 	for _, a := range taken {
 		used[a] = true

@@ -31,8 +31,8 @@ func TestPoolsCoverTheAddressPlan(t *testing.T) {
 		"nat":       {PoolNat, "198.51.100.1", "198.51.100.126"},
 		"proxy":     {PoolProxy, "198.51.100.129", "198.51.100.254"},
 		"interface": {PoolInterface, "10.0.2.10", "10.0.2.254"},
-		"pods":      {PodPool(netip.MustParsePrefix("10.244.3.0/24")), "10.244.3.2", "10.244.3.254"},
-		"few pods":  {PodPool(netip.MustParsePrefix("10.244.3.8/29")), "10.244.3.10", "10.244.3.14"},
+		"pods":      {PodPool("node-a", netip.MustParsePrefix("10.244.3.0/24")), "10.244.3.2", "10.244.3.254"},
+		"few pods":  {PodPool("node-a", netip.MustParsePrefix("10.244.3.8/29")), "10.244.3.10", "10.244.3.14"},
 	} {
 		if got := c.pool.First.String() + " " + c.pool.Last.String(); got != c.first+" "+c.last {
 			t.Errorf("%s: got %s, want %s %s", name, got, c.first, c.last)
@@ -88,15 +88,34 @@ func TestANameKeepsItsAddress(t *testing.T) {
 
 func TestAFullPoolSaysSo(t *testing.T) {
 	lab := open(t)
-	small := PodPool(netip.MustParsePrefix("10.244.3.8/29"))
+	small := PodPool("node-a", netip.MustParsePrefix("10.244.3.8/29"))
 	for i := range 5 {
 		if _, err := lab.Allocate(context.Background(), small, fmt.Sprint("pod", i), netip.Addr{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, err := lab.Allocate(context.Background(), small, "one-more", netip.Addr{})
-	if want := "address one-more: kind pod 10.244.3.8/29 has addresses 10.244.3.10 to 10.244.3.14, got 5 names already; remove names that are no longer used"; err == nil || err.Error() != want {
+	if want := "address one-more: kind pods of node-a has addresses 10.244.3.10 to 10.244.3.14, got 5 names already; remove names that are no longer used"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestAPodMovesWithItsNodesRange(t *testing.T) {
+	lab := open(t)
+	ctx := context.Background()
+	for _, step := range []struct{ cidr, want string }{
+		{"10.244.3.0/24", "10.244.3.2"}, {"10.244.3.0/24", "10.244.3.2"}, {"10.244.9.0/24", "10.244.9.2"},
+	} {
+		a, err := lab.Allocate(ctx, PodPool("node-a", netip.MustParsePrefix(step.cidr)), "pod", netip.Addr{})
+		if err != nil || a.String() != step.want {
+			t.Errorf("got %v %v, want %s", a, err, step.want)
+		}
+	}
+	if err := lab.ReleasePods(ctx, "node-a"); err != nil {
+		t.Fatal(err)
+	}
+	if lab.Tidy(ctx); lab.Exists() {
+		t.Error("pod addresses are left")
 	}
 }
 
