@@ -76,7 +76,7 @@ func Build(ctx context.Context, o Options) (Image, error) {
 		last.Unchanged = true
 		return last, nil
 	}
-	removeLeftovers(o.Out, o.debs())
+	removeAll(filepath.Join(o.Out, ".rootfs-*"), filepath.Join(o.Out, ".oci-*"))
 	image, err := o.build(ctx, lock, agent)
 	if err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
@@ -206,13 +206,13 @@ func (o Options) stamp(lock, agent []byte) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// exclusive takes the lock of an output directory and returns how to give it back. The kernel gives it back when a build is
+// exclusive takes the lock of a directory, waiting for it if need be, and returns how to give it back. The kernel gives it back when a build is
 // killed.
-func exclusive(out string) (release func(), err error) {
-	if err := os.MkdirAll(out, 0o755); err != nil {
+func exclusive(dir string) (release func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(out, ".lock"), os.O_CREATE|os.O_RDWR, fs.FileMode(0o644))
+	file, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, fs.FileMode(0o644))
 	if err != nil {
 		return nil, err
 	}

@@ -250,6 +250,46 @@ func checkSBOM(t *testing.T, image Image) {
 	}
 }
 
+func TestBuildsAtTheSameTimeAndAfterAKilledOne(t *testing.T) {
+	o := options(t, "amd64")
+	o.Progress = nil
+	leftovers := []string{filepath.Join(o.Out, ".rootfs-123/usr"), filepath.Join(o.Out, ".oci-123/blobs")}
+	for _, dir := range leftovers {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type result struct {
+		image Image
+		err   error
+	}
+	results := make(chan result)
+	for range 3 {
+		go func() {
+			image, err := Build(context.Background(), o)
+			results <- result{image, err}
+		}()
+	}
+	built := 0
+	for range 3 {
+		r := <-results
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if !r.image.Unchanged {
+			built++
+		}
+	}
+	if built != 1 {
+		t.Errorf("%d of 3 builds built the image", built)
+	}
+	for _, dir := range leftovers {
+		if _, err := os.Stat(filepath.Dir(dir)); err == nil {
+			t.Errorf("%s of a killed build is still there", dir)
+		}
+	}
+}
+
 func TestImageForArm64(t *testing.T) {
 	image := build(t, options(t, "arm64"))
 	file, err := elf.Open(filepath.Join(image.Rootfs, haproxyPath))

@@ -38,6 +38,17 @@ func (f *fetcher) fetch(ctx context.Context, locked []Package) ([]Package, []Sub
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(missing) > 0 { // other builds may share the cache; what they fetch meanwhile need not be fetched again
+		release, err := exclusive(f.debs)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer release()
+		removeAll(filepath.Join(f.debs, "download-*"))
+		if missing, err = f.missing(locked); err != nil {
+			return nil, nil, err
+		}
+	}
 	taken := make(map[string]Package, len(missing)) // by name
 	if f.allowNewer {
 		missing = f.takeEarlierSubstitutes(missing, taken)

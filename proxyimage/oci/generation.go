@@ -61,10 +61,10 @@ func publish(out string, image Image) error {
 	return os.Rename(temporary, filepath.Join(out, recordName))
 }
 
-// removeLeftovers clears what a killed build has left half done. The caller holds the output directory's lock. What cannot be
-// removed does no harm.
-func removeLeftovers(out, debs string) {
-	for _, pattern := range []string{filepath.Join(out, ".rootfs-*"), filepath.Join(out, ".oci-*"), filepath.Join(debs, "download-*")} {
+// removeAll clears what a killed build has left half done. The caller holds the directory's lock. What cannot be removed does no
+// harm.
+func removeAll(patterns ...string) {
+	for _, pattern := range patterns {
 		paths, _ := filepath.Glob(pattern) // constant patterns are good
 		for _, path := range paths {
 			os.RemoveAll(path) //nolint:errcheck // see above

@@ -61,8 +61,7 @@ func imageConfig(arch string, epoch time.Time) *v1.ConfigFile {
 			Labels: map[string]string{
 				"org.opencontainers.image.title":       "sallyport-proxy",
 				"org.opencontainers.image.description": "Egress proxy: HAProxy and its control agent, without a shell",
-				"org.opencontainers.image.licenses":    "Apache-2.0 AND GPL-2.0-or-later AND LGPL-2.1-or-later",
-				"io.sallyport.sbom":                    "/" + sbomPath,
+				"sallyport.sbom":                       "/" + sbomPath,
 			},
 		},
 	}

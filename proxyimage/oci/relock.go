@@ -48,6 +48,11 @@ func Relock(ctx context.Context, o LockOptions) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	release, err := exclusive(filepath.Join(cache, "debs"))
+	if err != nil {
+		return nil, fmt.Errorf("image lock: %w", err)
+	}
+	defer release()
 	client := apt{arch: o.Arch, dir: filepath.Join(cache, "apt-"+o.Arch)}
 	o.Progress("fetching package indexes (%s)", o.Arch)
 	if err := client.update(ctx); err != nil {
