@@ -68,7 +68,7 @@ func TestHosts(t *testing.T) {
 		"1.0.0.10.in-addr.arpa":                "must lie outside the cluster",
 		"":                                     "must not be empty",
 		"*":                                    "may have a wildcard only as the whole first label",
-		"*.":                                   "must be a name without a trailing dot",
+		"*.":                                   "needs at least two labels below the wildcard",
 		"*.com":                                "needs at least two labels below the wildcard",
 		"*.*.example.com":                      "may have a wildcard only as the whole first label",
 		"a.*.example.com":                      "may have a wildcard only as the whole first label",
@@ -124,8 +124,8 @@ func TestProblemsOfOneEntry(t *testing.T) {
 		"no name":                       {`"name":""`, `list[0].name: needs a name, got ""`},
 		"a name with a dot":             {`"name":"a.b"`, `list[0].name: must be a DNS label`},
 		"a name too long":               {`"name":"` + strings.Repeat("a", 64) + `"`, `list[0].name: must be a DNS label`},
-		"no hosts":                      {`"hosts":[]`, `list[0].hosts: needs at least 1 host`},
-		"hosts of null":                 {`"hosts":null`, `list[0].hosts: needs at least 1 host`},
+		"no hosts":                      {`"hosts":[]`, `list[0].hosts: needs at least 1 host, got 0; list the`},
+		"hosts of null":                 {`"hosts":null`, `list[0].hosts: needs at least 1 host, got 0; list the`},
 		"a text as hosts":               {`"hosts":"a.example.com"`, `list[0].hosts: needs a list, got "a.example.com"; write a list, even of one`},
 		"port zero":                     {`"port":0`, `list[0].port: must be between 1 and 65535, got 0`},
 		"a port too high":               {`"port":65536`, `list[0].port: must be between 1 and 65535, got 65536`},
@@ -133,8 +133,8 @@ func TestProblemsOfOneEntry(t *testing.T) {
 		"the proxies' own port":         {`"port":8404,"route":"proxy"`, `list[0].port: must not be the port on which the proxies answer health checks, got 8404; send it through the NAT`},
 		"a port without TLS":            {`"port":80,"route":"proxy"`, `list[0].port: must be a port that speaks TLS from the first byte, because proxies go by its server name, and this is HTTP, got 80`},
 		"a port without TLS, pooled":    {`"port":22,"route":"pool","demand":{"connectionsPerSecond":1,"requestsPerConnection":5}`, `and this is SSH`},
-		"an unknown route":              {`"route":"prxoy"`, `list[0].route: must be nat, proxy or pool, got "prxoy"; did you mean "proxy"?`},
-		"an empty route":                {`"route":""`, `list[0].route: must be nat, proxy or pool, got ""`},
+		"an unknown route":              {`"route":"prxoy"`, `list[0].route: must be a known route, got "prxoy"; did you mean "proxy"?`},
+		"an empty route":                {`"route":""`, `list[0].route: must be a known route, got ""; use one of nat, pool, proxy`},
 		"a partner with a space":        {`"partner":"pay co"`, `list[0].partner: must be a DNS label`},
 		"no demand":                     {`"demand":{}`, `list[0].demand.connectionsPerSecond: must be above 0, got 0; declare the peak rate`},
 		"a negative rate":               {`"demand":{"connectionsPerSecond":-5}`, `list[0].demand.connectionsPerSecond: must be above 0, got -5`},
@@ -146,8 +146,8 @@ func TestProblemsOfOneEntry(t *testing.T) {
 		"too many addresses":            {`"demand":{"connectionsPerSecond":1,"addresses":4097}`, `must be between 1 and 4096, got 4097`},
 		"half an address":               {`"demand":{"connectionsPerSecond":1,"addresses":1.5}`, `list[0].demand.addresses: needs a whole number, got 1.5`},
 		"a pool that shares nothing":    {`"route":"pool"`, `list[0].demand.requestsPerConnection: must be at least 2 for route pool, which is there to share connections, got 1`},
-		"a misspelt key":                {`"prot":443`, `list[0].prot: unknown key; did you mean "port"?`},
-		"a misspelt key of the demand":  {`"demand":{"connectionsPerSecond":1,"adresses":2}`, `list[0].demand.adresses: unknown key; did you mean "addresses"?`},
+		"a misspelt key":                {`"prot":443`, `list[0].prot: unknown key "prot"; did you mean "port"?`},
+		"a misspelt key of the demand":  {`"demand":{"connectionsPerSecond":1,"adresses":2}`, `list[0].demand.adresses: unknown key "adresses"; did you mean "addresses"?`},
 		"the same host twice":           {`"hosts":["a.example.com","A.example.com"]`, `list[0].hosts[1]: must be listed once for port 443, and list[0].hosts[0] ("a") lists it too, got "a.example.com"`},
 		"a rate that is a text":         {`"demand":{"connectionsPerSecond":"1"}`, `list[0].demand.connectionsPerSecond: needs a number, got "1"; write it without quotes`},
 		"a demand that is a number":     {`"demand":7`, `list[0].demand: needs an object, got 7`},
@@ -222,10 +222,10 @@ func TestAllProblemsOfAllEntriesComeAtOnce(t *testing.T) {
 
 func TestTheListItself(t *testing.T) {
 	for name, test := range map[string]struct{ input, want string }{
-		"an empty list":    {`[]`, `list: needs at least 1 entry; declare where the cluster connects to`},
-		"an object":        {`{}`, `list: needs a list, got an object of 0`},
-		"a list of texts":  {`["a.example.com"]`, `list[0]: needs an object, got "a.example.com"`},
-		"too many entries": {"[" + strings.Repeat("{},", 2000) + "{}]", `list: must not have more than 2000 entries, got 2001`},
+		"an empty list":    {`[]`, `list: needs at least 1 entry, got 0; declare where the cluster connects to`},
+		"an object":        {`{}`, `list: needs a list, got an object of 0; write a list, even of one`},
+		"a list of texts":  {`["a.example.com"]`, `list[0]: needs an object, got "a.example.com"; write an object`},
+		"too many entries": {"[" + strings.Repeat("{},", 2000) + "{}]", `list: must not have more than 2000 entries, got 2001; use wildcards, or split the stack`},
 	} {
 		if _, err := decode(test.input); err == nil || err.Error() != test.want {
 			t.Errorf("%s: got %v, want %s", name, err, test.want)

@@ -36,7 +36,7 @@ func HostProblem(host string) (rule, remedy string) {
 		return "needs at least two labels", "write the full name, for example api.example.com"
 	}
 	if len(host) > maxHostLength {
-		return fmt.Sprintf("must not be longer than %d characters", maxHostLength), ""
+		return fmt.Sprintf("must not be longer than %d characters", maxHostLength), "DNS has no longer names"
 	}
 	for _, label := range labels {
 		if !IsLabel(label) {
@@ -77,7 +77,7 @@ func notBare(host string) (rule, remedy string) {
 	case strings.Contains(host, ":"):
 		name, _, _ := strings.Cut(host, ":")
 		return "must be a name without a port", "write " + shown(name) + " and put the port under the key port"
-	case strings.HasSuffix(host, "."):
+	case strings.HasSuffix(host, ".") && host != "*.":
 		return "must be a name without a trailing dot", "write " + shown(strings.TrimRight(host, "."))
 	}
 	return "", ""
@@ -92,15 +92,15 @@ func labelProblem(label string) (rule, remedy string) {
 	case label == "":
 		return "must not have an empty label", "remove the surplus dot"
 	case len(label) > 63 && isASCII(label):
-		return "must not have a label longer than 63 characters", ""
+		return "must not have a label longer than 63 characters", "DNS has no longer labels"
 	case !isASCII(label):
 		return "must be written in ASCII", "write international names in punycode: labels that start with xn--"
 	case strings.Contains(label, "_"):
 		return "must not have an underscore", "certificates and TLS clients refuse such names"
 	case strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-"):
-		return "must not have a label that starts or ends with a hyphen", ""
+		return "must not have a label that starts or ends with a hyphen", "remove the hyphen"
 	default:
-		return "must have only the characters a-z, 0-9, - and .", ""
+		return "must have only the characters a-z, 0-9, - and .", "write the name as DNS has it"
 	}
 }
 

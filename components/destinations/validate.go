@@ -1,7 +1,6 @@
 package destinations
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -31,10 +30,10 @@ var clearPorts = map[int]string{21: "FTP", 22: "SSH", 25: "SMTP", 53: "DNS", 80:
 // Validate checks a normalised list as a whole and records every problem, with places that start with place.
 func Validate(place string, ds []Destination, list *problem.List) {
 	if len(ds) == 0 {
-		list.Add(place, "needs at least 1 entry", nil, "declare where the cluster connects to")
+		list.Add(place, "needs at least 1 entry", 0, "declare where the cluster connects to")
 	}
 	if len(ds) > MaxDestinations {
-		list.Addf(place, len(ds), "", "must not have more than %d entries", MaxDestinations)
+		list.Addf(place, len(ds), "use wildcards, or split the stack", "must not have more than %d entries", MaxDestinations)
 		return
 	}
 	for i, d := range ds {
@@ -57,14 +56,14 @@ func validateName(at string, d Destination, list *problem.List) {
 		return
 	}
 	if !IsLabel(d.Name) {
-		list.Add(at+".name", LabelRule, d.Name, "")
+		list.Add(at+".name", LabelRule, d.Name, "rename it")
 	}
 }
 
 func validateHosts(at string, d Destination, list *problem.List) {
 	at += ".hosts"
 	if len(d.Hosts) == 0 {
-		list.Add(at, "needs at least 1 host", nil, `list the DNS names, for example ["api.example.com"]`)
+		list.Add(at, "needs at least 1 host", 0, `list the DNS names, for example ["api.example.com"]`)
 	}
 	if len(d.Hosts) > MaxHosts {
 		list.Addf(at, len(d.Hosts), "split the entry, or use a wildcard", "must not have more than %d hosts", MaxHosts)
@@ -80,7 +79,7 @@ func validateHosts(at string, d Destination, list *problem.List) {
 func validatePort(at string, d Destination, list *problem.List) {
 	at += ".port"
 	if d.Port < 1 || d.Port > 65535 {
-		list.Add(at, "must be between 1 and 65535", d.Port, "")
+		list.Add(at, "must be between 1 and 65535", d.Port, "leave it out for 443")
 		return
 	}
 	if d.Route != RouteProxy && d.Route != RoutePool {
@@ -100,20 +99,13 @@ var routes = []string{string(RouteNat), string(RouteProxy), string(RoutePool)}
 
 func validateRoute(at string, d Destination, list *problem.List) {
 	if !slices.Contains(routes, string(d.Route)) {
-		list.Add(at+".route", "must be nat, proxy or pool", d.Route, nearest(string(d.Route), routes))
+		list.Add(at+".route", "must be a known route", d.Route, problem.Suggestion(string(d.Route), routes))
 	}
-}
-
-func nearest(word string, known []string) string {
-	if found := problem.Nearest(word, known); found != "" {
-		return fmt.Sprintf("did you mean %q?", found)
-	}
-	return ""
 }
 
 func validatePartner(at string, d Destination, list *problem.List) {
 	if d.Partner != "" && !IsLabel(d.Partner) {
-		list.Add(at+".partner", LabelRule, d.Partner, "")
+		list.Add(at+".partner", LabelRule, d.Partner, "rename it")
 	}
 }
 
@@ -121,12 +113,13 @@ func validateDemand(at string, d Destination, list *problem.List) {
 	at += ".demand"
 	positive(list, at+".connectionsPerSecond", d.Demand.ConnectionsPerSecond, MaxConnectionsPerSecond,
 		"declare the peak rate of new connections of the whole cluster")
-	positive(list, at+".secondsPerConnection", d.Demand.SecondsPerConnection, MaxSecondsPerConnection, "")
+	positive(list, at+".secondsPerConnection", d.Demand.SecondsPerConnection, MaxSecondsPerConnection,
+		"declare the mean life of a connection, in seconds, or leave it out for 1")
 	if r := d.Demand.RequestsPerConnection; !(r >= 1 && r <= MaxRequestsPerConnection) {
-		list.Addf(at+".requestsPerConnection", r, "", "must be between 1 and %.0f", float64(MaxRequestsPerConnection))
+		list.Addf(at+".requestsPerConnection", r, "leave it out for 1", "must be between 1 and %.0f", float64(MaxRequestsPerConnection))
 	}
 	if a := d.Demand.Addresses; a < 1 || a > MaxAddresses {
-		list.Addf(at+".addresses", a, "", "must be between 1 and %d", MaxAddresses)
+		list.Addf(at+".addresses", a, "leave it out for 1", "must be between 1 and %d", MaxAddresses)
 	}
 }
 
@@ -135,7 +128,7 @@ func positive(list *problem.List, at string, value, limit float64, remedy string
 	if !(value > 0) {
 		list.Add(at, "must be above 0", value, remedy)
 	} else if value > limit {
-		list.Addf(at, value, "", "must not be above %.0f", limit)
+		list.Addf(at, value, remedy, "must not be above %.0f", limit)
 	}
 }
 

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/components/destinations"
 	"github.com/sallyport/sallyport/internal/problem"
@@ -68,7 +69,7 @@ func unknownKeys(values map[string]any, list *problem.List) {
 	}
 	slices.Sort(unknown)
 	for _, key := range unknown {
-		list.Add(problem.Child(Namespace, key), "unknown key", nil, problem.Suggestion(key, Keys))
+		list.Add(problem.Child(Namespace, key), problem.UnknownKey(key), nil, problem.Suggestion(key, Keys))
 	}
 }
 
@@ -87,10 +88,10 @@ func requiredKeys(values map[string]any, list *problem.List) {
 	}
 }
 
-// parsed reads a string as JSON.
+// parsed reads a string as JSON if it looks like an object or a list; any other is of the wrong type as it is.
 func parsed(key string, raw any, list *problem.List) any {
 	text, ok := raw.(string)
-	if !ok {
+	if !ok || !strings.HasPrefix(strings.TrimSpace(text), "{") && !strings.HasPrefix(strings.TrimSpace(text), "[") {
 		return raw
 	}
 	tree, _ := problem.ParseJSON(Namespace+key, []byte(text), list)

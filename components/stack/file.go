@@ -38,12 +38,19 @@ func ParseFile(name string, data []byte) (*Stack, error) {
 	if root == nil {
 		return nil, list.Err()
 	}
-	s := decode(reader.config(root), &list)
+	values := reader.config(root)
+	if values == nil {
+		return nil, list.Err()
+	}
+	s := decode(values, &list)
 	if err := list.Err(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// formRemedy is what to do about a file of the wrong form.
+const formRemedy = `start with "config:" and put the keys below it, indented`
 
 // yamlReader turns YAML into the same trees that [problem.ParseJSON] makes of JSON, and refuses what the two languages do not
 // share: aliases (which can blow a small file up to any size), merge keys, tags, several documents, keys given twice.
@@ -55,16 +62,16 @@ type yamlReader struct {
 // document returns the root of the only document, or nil after recording why there is none.
 func (r yamlReader) document(data []byte) *yaml.Node {
 	if len(data) > problem.MaxBytes {
-		r.list.Addf(r.name, nil, "", "must not be larger than %d bytes", problem.MaxBytes)
+		r.list.Addf(r.name, nil, "remove what does not belong there", "must not be larger than %d bytes", problem.MaxBytes)
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		r.list.Add(r.name, "must not be empty", nil, "")
+		r.list.Add(r.name, "must not be empty", nil, formRemedy)
 		return nil
 	} else if err != nil {
-		r.list.Add(r.name, "needs YAML: "+strings.TrimPrefix(err.Error(), "yaml: "), nil, "")
+		r.list.Add(r.name, "needs YAML: "+strings.TrimPrefix(err.Error(), "yaml: "), nil, "correct the syntax there")
 		return nil
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
@@ -72,13 +79,13 @@ func (r yamlReader) document(data []byte) *yaml.Node {
 		return nil
 	}
 	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 || document.Content[0].Kind != yaml.MappingNode {
-		r.list.Add(r.name, "needs an object with the key config", nil, "")
+		r.list.Add(r.name, "needs an object with the key config", nil, formRemedy)
 		return nil
 	}
 	return document.Content[0]
 }
 
-// config returns a tree for each key of the namespace, without the namespace.
+// config returns a tree for each key of the namespace, without the namespace, or nil after recording why it cannot.
 func (r yamlReader) config(root *yaml.Node) map[string]any {
 	values := map[string]any{}
 	lines := map[string]int{}
@@ -90,8 +97,8 @@ func (r yamlReader) config(root *yaml.Node) map[string]any {
 			continue
 		}
 		if value.Kind != yaml.MappingNode {
-			r.list.Addf(fmt.Sprintf("%s:%d", r.name, value.Line), nil, "", "needs an object under the key config")
-			continue
+			r.list.Addf(fmt.Sprintf("%s:%d", r.name, value.Line), nil, formRemedy, "needs an object under the key config")
+			return nil
 		}
 		r.namespace(value, values)
 	}
@@ -131,7 +138,7 @@ func (r yamlReader) twice(place string, key *yaml.Node, lines map[string]int) bo
 
 func (r yamlReader) value(place string, node *yaml.Node, depth int) any {
 	if depth > problem.MaxDepth {
-		r.list.Reject(place, fmt.Sprintf("must not be nested more than %d levels deep", problem.MaxDepth), nil, "")
+		r.list.Reject(place, fmt.Sprintf("must not be nested more than %d levels deep", problem.MaxDepth), nil, "write it flatter")
 		return nil
 	}
 	switch node.Kind {

@@ -24,7 +24,7 @@ func validateLabNodes(s *Stack, list *problem.List) {
 	}
 	c := s.Cluster
 	if c.Nodes >= 1 && c.Nodes < len(c.Zones) {
-		list.Addf(Namespace+"cluster.nodes", c.Nodes, "", "must be at least the number of zones, %d, with cloud local", len(c.Zones))
+		list.Addf(Namespace+"cluster.nodes", c.Nodes, "give each zone a node, or drop a zone", "must be at least the number of zones, %d, with cloud local", len(c.Zones))
 	}
 	if c.Nodes > labNodes && c.Nodes <= maxNodes {
 		list.Addf(Namespace+"cluster.nodes", c.Nodes, "put the real number into maxNodes, which is planned with and not built",
@@ -34,7 +34,7 @@ func validateLabNodes(s *Stack, list *problem.List) {
 
 func validatePods(s *Stack, list *problem.List) {
 	if s.Cloud == CloudLocal {
-		between(list, Namespace+"lab.podsPerNode", s.Lab.PodsPerNode, 1, maxPods)
+		between(list, Namespace+"lab.podsPerNode", s.Lab.PodsPerNode, 1, maxPods, "leave it out for 1")
 	}
 }
 
@@ -48,7 +48,7 @@ func validateUnlistedHosts(s *Stack, list *problem.List) {
 		covering := slices.IndexFunc(listed, func(l string) bool { return destinations.Covers(l, host) })
 		switch {
 		case destinations.IsWildcard(host):
-			list.Add(at, "must be one name, not a wildcard", host, "")
+			list.Add(at, "must be one name, not a wildcard", host, "write a name below it")
 		case rule != "":
 			list.Add(at, rule, host, remedy)
 		case slices.Index(s.Lab.UnlistedHosts, host) < i:
@@ -65,9 +65,16 @@ func validateStalePartners(s *Stack, list *problem.List) {
 	for i, partner := range s.Lab.StalePartners {
 		at := problem.Index(Namespace+"lab.stalePartners", i)
 		if !slices.Contains(partners, partner) {
-			list.Add(at, "must be the partner of a destination", partner, didYouMean(partner, partners))
+			list.Add(at, "must be the partner of a destination", partner, partnerRemedy(partner, partners))
 		} else if slices.Index(s.Lab.StalePartners, partner) < i {
 			list.Add(at, "must be unique", partner, "remove one of the two")
 		}
 	}
+}
+
+func partnerRemedy(partner string, known []string) string {
+	if len(known) == 0 {
+		return "name a partner in one of the destinations"
+	}
+	return problem.Suggestion(partner, known)
 }

@@ -53,7 +53,7 @@ func TestBadStackFiles(t *testing.T) {
 	}
 }
 
-func TestEveryProblemOfABadFileHasPlaceAndRule(t *testing.T) {
+func TestEveryProblemOfABadFileHasPlaceRuleAndRemedy(t *testing.T) {
 	for _, path := range files(t, "bad/*.yaml") {
 		_, err := ReadFile(path)
 		joined, ok := err.(interface{ Unwrap() []error })
@@ -63,7 +63,7 @@ func TestEveryProblemOfABadFileHasPlaceAndRule(t *testing.T) {
 		}
 		for _, e := range joined.Unwrap() {
 			p, ok := e.(problem.Problem)
-			if ok && (p.Place == "" || p.Rule == "") || !ok && !strings.HasPrefix(e.Error(), "and ") {
+			if ok && (p.Place == "" || p.Rule == "" || p.Remedy == "") || !ok && !strings.HasPrefix(e.Error(), "and ") {
 				t.Errorf("%s: %v", path, e)
 			}
 			if strings.ContainsAny(e.Error(), "\n\r\x1b") {
@@ -215,7 +215,7 @@ func TestFilesBeyondTheLimitAreRefusedUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := ReadFile(huge)
-		if err == nil || err.Error() != "Pulumi.huge.yaml: must not be larger than 1048576 bytes" {
+		if err == nil || err.Error() != "Pulumi.huge.yaml: must not be larger than 1048576 bytes; remove what does not belong there" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

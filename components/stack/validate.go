@@ -3,6 +3,7 @@ package stack
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/destinations"
@@ -48,15 +49,15 @@ func validateCloud(s *Stack, list *problem.List) {
 func validateZones(s *Stack, list *problem.List) {
 	place := Namespace + "cluster.zones"
 	if len(s.Cluster.Zones) == 0 {
-		list.Add(place, "needs at least 1 zone", nil, `list the zones with nodes, for example ["a", "b"]`)
+		list.Add(place, "needs at least 1 zone", 0, `list the zones with nodes, for example ["a", "b"]`)
 	}
 	if len(s.Cluster.Zones) > maxZones {
-		list.Addf(place, len(s.Cluster.Zones), "", "must not have more than %d zones", maxZones)
+		list.Addf(place, len(s.Cluster.Zones), "use more stacks", "must not have more than %d zones", maxZones)
 	}
 	for i, zone := range s.Cluster.Zones {
 		at := problem.Index(place, i)
 		if !destinations.IsLabel(zone) {
-			list.Add(at, destinations.LabelRule, zone, "")
+			list.Add(at, destinations.LabelRule, zone, "write the zone as the cloud does")
 		} else if first := slices.Index(s.Cluster.Zones, zone); first < i {
 			list.Addf(at, zone, "remove one of the two", "must be unique and %s is the same", problem.Index(place, first))
 		}
@@ -65,12 +66,12 @@ func validateZones(s *Stack, list *problem.List) {
 
 func validateNodes(s *Stack, list *problem.List) {
 	c, place := s.Cluster, Namespace+"cluster."
-	between(list, place+"nodes", c.Nodes, 1, maxNodes)
-	between(list, place+"surgeNodes", *c.SurgeNodes, 0, maxNodes)
+	between(list, place+"nodes", c.Nodes, 1, maxNodes, "declare the nodes that run now")
+	between(list, place+"surgeNodes", *c.SurgeNodes, 0, maxNodes, "leave it out for 1")
 	if c.MaxNodes < c.Nodes && c.Nodes <= maxNodes {
-		list.Addf(place+"maxNodes", c.MaxNodes, "", "must be at least the number of nodes, %d", c.Nodes)
+		list.Addf(place+"maxNodes", c.MaxNodes, "leave it out if the cluster does not grow", "must be at least the number of nodes, %d", c.Nodes)
 	} else if c.MaxNodes > maxNodes && c.Nodes <= maxNodes {
-		list.Addf(place+"maxNodes", c.MaxNodes, "", "must not be above %d", maxNodes)
+		list.Addf(place+"maxNodes", c.MaxNodes, "use more stacks", "must not be above %d", maxNodes)
 	}
 }
 
@@ -100,7 +101,7 @@ func validateFlavor(s *Stack, list *problem.List) {
 }
 
 func validateTimeWait(s *Stack, list *problem.List) {
-	between(list, Namespace+"nat.timeWaitSeconds", s.Nat.TimeWaitSeconds, 1, maxTimeWait)
+	between(list, Namespace+"nat.timeWaitSeconds", s.Nat.TimeWaitSeconds, 1, maxTimeWait, "leave it out for what the cloud does by default")
 }
 
 func validateBlocking(s *Stack, list *problem.List) {
@@ -134,36 +135,36 @@ func validateInsufficient(s *Stack, list *problem.List) {
 }
 
 func validateMaxIPs(s *Stack, list *problem.List) {
-	between(list, Namespace+"nat.maxIPsPerGateway", s.Nat.MaxIPsPerGateway, 1, capacity.MaxIPsPerGateway)
+	between(list, Namespace+"nat.maxIPsPerGateway", s.Nat.MaxIPsPerGateway, 1, capacity.MaxIPsPerGateway, "leave it out for the account's default, 2")
 }
 
 func validateProxies(s *Stack, list *problem.List) {
 	p, place := s.Proxies, Namespace+"proxies."
-	between(list, place+"sparePerZone", *p.SparePerZone, 0, maxSpare)
-	between(list, place+"connectionsPerSecond", p.ConnectionsPerSecond, 1, 1e6)
-	between(list, place+"maxConnections", p.MaxConnections, 1, 1000000)
-	between(list, place+"drainSeconds", p.DrainSeconds, 1, maxDrain)
-	between(list, place+"hourlyUSD", p.HourlyUSD, 0, 1000)
+	between(list, place+"sparePerZone", *p.SparePerZone, 0, maxSpare, "leave it out for 1")
+	between(list, place+"connectionsPerSecond", p.ConnectionsPerSecond, 1, 1e6, "leave it out for 2000")
+	between(list, place+"maxConnections", p.MaxConnections, 1, 1000000, "leave it out for 50000")
+	between(list, place+"drainSeconds", p.DrainSeconds, 1, maxDrain, "leave it out for 30")
+	between(list, place+"hourlyUSD", p.HourlyUSD, 0, 1000, "write the price of one machine for one hour")
 }
 
 func validateIPsPerProxy(s *Stack, list *problem.List) {
 	place, ips := Namespace+"proxies.ipsPerProxy", s.Proxies.IPsPerProxy
-	between(list, place, ips, 1, maxIPsOfProxy)
+	between(list, place, ips, 1, maxIPsOfProxy, "leave it out for 1")
 	if s.Cloud == CloudGCP && ips > 1 && ips <= maxIPsOfProxy {
 		list.Add(place, "must be 1 with cloud gcp, where one interface has one external IP", ips, "more proxies are made instead")
 	}
 }
 
 func validateReserve(s *Stack, list *problem.List) {
-	between(list, Namespace+"allowlist.reserve", s.Allowlist.Reserve, 0, maxReserve)
+	between(list, Namespace+"allowlist.reserve", s.Allowlist.Reserve, 0, maxReserve, "leave it out for 0")
 }
 
 // number is what a bound applies to.
 type number interface{ int | float64 }
 
-func between[N number](list *problem.List, place string, value, low, high N) {
+func between[N number](list *problem.List, place string, value, low, high N, remedy string) {
 	if !(value >= low && value <= high) {
-		list.Add(place, fmt.Sprintf("must be between %v and %.0f", low, float64(high)), value, "")
+		list.Add(place, fmt.Sprintf("must be between %v and %.0f", low, float64(high)), value, remedy)
 	}
 }
 
@@ -171,25 +172,11 @@ func oneOf(list *problem.List, place, value string, known ...string) bool {
 	if slices.Contains(known, value) {
 		return true
 	}
-	list.Add(place, "must be "+alternatives(known), value, didYouMean(value, known))
+	list.Add(place, "must be "+alternatives(known), value, problem.Suggestion(value, known))
 	return false
 }
 
 func alternatives(words []string) string {
-	text := words[0]
-	for i, word := range words[1:] {
-		if i == len(words)-2 {
-			text += " or " + word
-		} else {
-			text += ", " + word
-		}
-	}
-	return text
-}
-
-func didYouMean(word string, known []string) string {
-	if nearest := problem.Nearest(word, known); nearest != "" {
-		return fmt.Sprintf("did you mean %q?", nearest)
-	}
-	return ""
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

@@ -79,7 +79,7 @@ func decodeStruct(place string, raw any, target reflect.Value, list *List) {
 	}
 	for _, key := range sortedKeys(object) {
 		if _, known := fields.index[key]; !known {
-			list.Add(Child(place, key), "unknown key", nil, Suggestion(key, fields.names))
+			list.Add(Child(place, key), UnknownKey(key), nil, Suggestion(key, fields.names))
 		}
 	}
 	// In the order of the struct, which is the order of the documentation. Absent objects are walked too, for their defaults.
@@ -145,7 +145,7 @@ func decodeText(place string, raw any, target encoding.TextUnmarshaler, list *Li
 		return
 	}
 	if err := target.UnmarshalText([]byte(text)); err != nil || text == "" {
-		list.Reject(place, "needs "+kind, text, "")
+		list.Reject(place, "needs "+kind, text, "write "+kind)
 	}
 }
 
@@ -180,11 +180,11 @@ func decodeInteger(place string, raw any, target reflect.Value, list *List) {
 		return
 	}
 	if number != math.Trunc(number) {
-		list.Reject(place, "needs a whole number", raw, "")
+		list.Reject(place, "needs a whole number", raw, "leave the fraction out")
 		return
 	}
 	if number <= -maxInteger || number >= maxInteger || target.CanInt() && target.OverflowInt(int64(number)) {
-		list.Reject(place, "needs a number that is not beyond all measure", raw, "")
+		list.Reject(place, "needs a number that is not beyond all measure", raw, "write a smaller one")
 		return
 	}
 	if target.CanInt() {
@@ -192,7 +192,7 @@ func decodeInteger(place string, raw any, target reflect.Value, list *List) {
 		return
 	}
 	if number < 0 || target.OverflowUint(uint64(number)) {
-		list.Reject(place, "needs a whole number that is not negative", raw, "")
+		list.Reject(place, "needs a whole number that is not negative", raw, "write 0 or more")
 		return
 	}
 	target.SetUint(uint64(number))
@@ -205,7 +205,7 @@ func decodeNumber(place, kind string, raw any, list *List) (float64, bool) {
 	case json.Number:
 		parsed, err := strconv.ParseFloat(value.String(), 64)
 		if err != nil && !math.IsInf(parsed, 0) {
-			list.Reject(place, "needs "+kind, value.String(), "")
+			list.Reject(place, "needs "+kind, value.String(), "write "+kind)
 			return 0, false
 		}
 		number = parsed
@@ -222,7 +222,7 @@ func decodeNumber(place, kind string, raw any, list *List) (float64, bool) {
 		return 0, false
 	}
 	if math.IsNaN(number) || math.IsInf(number, 0) {
-		list.Reject(place, "needs a finite number", raw, "")
+		list.Reject(place, "needs a finite number", raw, "write a smaller one")
 		return 0, false
 	}
 	return number, true
@@ -230,8 +230,10 @@ func decodeNumber(place, kind string, raw any, list *List) (float64, bool) {
 
 // wrongType records a value of another kind than the wanted one, with a hint for the usual slips.
 func wrongType(place, want string, raw any, list *List) {
-	remedy := ""
-	value := raw
+	remedy := "write " + want
+	if want == "a list" {
+		remedy += ", even of one"
+	}
 	switch v := raw.(type) {
 	case nil:
 		list.Reject(place, "needs "+want, literal{"null"}, "write a value, or leave the key out to get the default")
@@ -245,15 +247,12 @@ func wrongType(place, want string, raw any, list *List) {
 		if want == "true or false" && (v == "true" || v == "false") {
 			remedy = "write it without quotes"
 		}
-		if want == "a list" {
-			remedy = "write a list, even of one"
-		}
 	case json.Number, float64, int, int64, uint64, bool:
 		if want == "a text" {
 			remedy = "put it in quotes"
 		}
 	}
-	list.Reject(place, "needs "+want, value, remedy)
+	list.Reject(place, "needs "+want, raw, remedy)
 }
 
 // literal is shown as it is, without quotes.

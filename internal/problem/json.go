@@ -28,15 +28,15 @@ func ParseJSON(place string, data []byte, list *List) (tree any, ok bool) {
 
 func parseJSON(place string, data []byte, list *List) (tree any, ok bool) {
 	if len(data) > MaxBytes {
-		list.Addf(place, len(data), "", "must not be larger than %d bytes", MaxBytes)
+		list.Addf(place, len(data), "remove what does not belong there", "must not be larger than %d bytes", MaxBytes)
 		return nil, false
 	}
 	if !utf8.Valid(data) {
-		list.Add(place, "needs UTF-8 text", nil, "")
+		list.Add(place, "needs UTF-8 text", nil, "save the file in UTF-8")
 		return nil, false
 	}
 	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
-		list.Add(place+position(data, err), "needs JSON: "+err.Error(), nil, "")
+		list.Add(place+position(data, err), "needs JSON: "+err.Error(), nil, "correct the syntax there")
 		return nil, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -44,7 +44,7 @@ func parseJSON(place string, data []byte, list *List) (tree any, ok bool) {
 	reader := jsonReader{decoder: decoder, list: list}
 	tree, err := reader.value(place, 0)
 	if err != nil {
-		list.Add(place, err.Error(), nil, "")
+		list.Add(place, err.Error(), nil, "write it flatter")
 		return nil, false
 	}
 	return tree, true

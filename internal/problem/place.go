@@ -34,6 +34,9 @@ func plain(key string) bool {
 	return true
 }
 
+// UnknownKey is the rule that a key breaks which nobody knows.
+func UnknownKey(key string) string { return fmt.Sprintf("unknown key %q", cut(key)) }
+
 // Suggestion returns the remedy for a word that is none of the known ones: the nearest if one is near, else all of them.
 func Suggestion(word string, known []string) string {
 	if nearest := Nearest(word, known); nearest != "" {

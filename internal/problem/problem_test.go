@@ -75,10 +75,10 @@ func TestDecodeKeepsAnExplicitZeroApartFromAMissingValue(t *testing.T) {
 
 func TestDecodeNamesPlaceRuleValueAndRemedy(t *testing.T) {
 	tests := map[string]struct{ input, want string }{
-		"a misspelt key":                   {`[{"prot":1}]`, `place[0].prot: unknown key; did you mean "port"?`},
-		"a key in another case":            {`[{"Hosts":[]}]`, `place[0].Hosts: unknown key; did you mean "hosts"?`},
-		"a key like none":                  {`[{"demand":{"xyzzyx":1}}]`, `place[0].demand.xyzzyx: unknown key; use one of hold, rate`},
-		"a key of no exported field":       {`[{"hidden":1}]`, `place[0].hidden: unknown key; use one of`},
+		"a misspelt key":                   {`[{"prot":1}]`, `place[0].prot: unknown key "prot"; did you mean "port"?`},
+		"a key in another case":            {`[{"Hosts":[]}]`, `place[0].Hosts: unknown key "Hosts"; did you mean "hosts"?`},
+		"a key like none":                  {`[{"demand":{"xyzzyx":1}}]`, `place[0].demand.xyzzyx: unknown key "xyzzyx"; use one of hold, rate`},
+		"a key of no exported field":       {`[{"hidden":1}]`, `place[0].hidden: unknown key "hidden"; use one of`},
 		"a key with a line break":          {`[{"a\nb":1}]`, `place[0]["a\nb"]: unknown key`},
 		"a text for a number":              {`[{"port":"443"}]`, `place[0].port: needs a whole number, got "443"; write it without quotes`},
 		"a text for a bool":                {`[{"open":"true"}]`, `place[0].open: needs true or false, got "true"; write it without quotes`},
