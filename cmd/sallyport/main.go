@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -18,18 +19,28 @@ const exitCodes = `Exit codes:
   2  wrong input, impossible demand, or an error`
 
 func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program with everything it touches given to it; it returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, complaints io.Writer) int {
 	command := newRootCommand()
-	if err := command.ExecuteContext(context.Background()); err != nil {
-		code := 2
-		var exit exitError
-		if errors.As(err, &exit) {
-			code = exit.code
-		}
-		if err.Error() != "" {
-			fmt.Fprintln(os.Stderr, err)
-		}
-		os.Exit(code)
+	command.SetArgs(args)
+	command.SetIn(in)
+	command.SetOut(out)
+	command.SetErr(complaints)
+	err := command.ExecuteContext(ctx)
+	if err == nil {
+		return 0
 	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(complaints, text) //nolint:errcheck // nowhere left to complain
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return 2
 }
 
 // newRootCommand assembles the command line. Every command lives in a file of its own name.
@@ -44,6 +55,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newPlanCommand(),
 		newAllowlistCommand(),
+		newImageCommand(),
 	)
 	return root
 }
