@@ -40,6 +40,8 @@ func New() (p.Provider, error) {
 			infer.Resource(newNatGateway()),
 			infer.Resource(newNode()),
 			infer.Resource(newPod()),
+			infer.Resource(newNodeLocalDNS()),
+			infer.Resource(newProxy()),
 		).
 		Build()
 }

@@ -151,8 +151,11 @@ func (k routesKind) alive(ctx context.Context, lab registry.Lab, s *RoutesState)
 }
 
 func (routesKind) remove(ctx context.Context, lab registry.Lab, _ RoutesArgs, _ RoutesState) error {
-	if err := os.RemoveAll(filepath.Dir(routesPath(lab))); err != nil {
+	if err := os.Remove(routesPath(lab)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if _, err := os.Stat(lab.Path("hosts")); err != nil {
+		_ = os.Remove(filepath.Dir(routesPath(lab))) // no agent has it mounted
 	}
 	return lab.DropSerial(ctx, routesSerial)
 }

@@ -1,0 +1,368 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	miekg "github.com/miekg/dns"
+
+	"github.com/sallyport/sallyport/lab/labid"
+	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/lab/registry"
+	"github.com/sallyport/sallyport/lab/remains"
+)
+
+// programs is the directory with labd and coredns that real labs of this run use.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+// run builds the programs and clears labs that a crashed earlier run has left.
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "sallyport-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	for _, build := range []struct{ dir, name, target string }{
+		{".", "labd", "../cmd/labd"}, {"../../tools/coredns", "coredns", "."},
+	} {
+		command := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(dir, build.name), build.target)
+		command.Dir = build.dir
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := command.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", build.name, err, out)
+			return 1
+		}
+	}
+	if _, err := remains.Prune(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "clearing labs of crashed runs:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// realLab is a lab that this test owns: whoever comes after a crash may clear it.
+type realLab struct {
+	*engine
+	id      string
+	network *known
+}
+
+func newRealLab(t *testing.T) *realLab {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("making network namespaces needs root")
+	}
+	t.Setenv(BinDirVariable, programs)
+	owner, err := remains.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nonce [4]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		t.Fatal(err)
+	}
+	l := &realLab{engine: newEngine(t), id: "t-" + hex.EncodeToString(nonce[:])}
+	t.Cleanup(func() {
+		lab, err := registry.Open(l.id)
+		if err == nil {
+			err = remains.Clear(context.Background(), lab)
+		}
+		if err != nil {
+			t.Errorf("clear: %v", err)
+		}
+	})
+	l.network = l.mustCreate("Network", "network", map[string]any{"lab": l.id, "owner": string(owner)})
+	return l
+}
+
+func (l *realLab) ns(host string) string { return labid.Netns(l.id, host) }
+
+// args adds the lab to inputs.
+func (l *realLab) args(inputs map[string]any) map[string]any {
+	inputs["lab"] = l.id
+	return inputs
+}
+
+// nothingLeft fails the test if anything of the lab is left.
+func (l *realLab) nothingLeft() {
+	l.t.Helper()
+	if names, err := namespace.List(l.id); err != nil || len(names) > 0 {
+		l.t.Errorf("namespaces left: %v %v", names, err)
+	}
+	if _, err := os.Stat(labid.StateDir(l.id)); !os.IsNotExist(err) {
+		l.t.Errorf("state directory left: %v", err)
+	}
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environments {
+		text, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(text), labid.StateDir(l.id)+"/") {
+			l.t.Errorf("process left: %s", path)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), l.id) {
+		l.t.Errorf("mounts left: %v", err)
+	}
+}
+
+// natArgs are those of a gateway of flavour cloudnat with one VM.
+func (l *realLab) natArgs(ports int, addresses ...string) map[string]any {
+	return l.args(map[string]any{
+		"name": "nat", "zone": "", "flavor": "cloudnat", "addresses": addresses, "portsPerVm": ports, "portsPerAddress": 0,
+		"timeWaitSeconds": 2, "vms": []any{map[string]any{"name": "node-a-1", "cidrs": []string{"10.244.0.0/24", "10.0.1.10/32"}}},
+	})
+}
+
+func (l *realLab) nodeArgs(gateway string, allow ...string) map[string]any {
+	rules := []any{}
+	for _, one := range allow {
+		cidr, port, _ := strings.Cut(one, ":")
+		var number int
+		fmt.Sscan(port, &number)
+		rules = append(rules, map[string]any{"cidr": cidr, "port": number})
+	}
+	return l.args(map[string]any{
+		"name": "node-a-1", "zone": "a", "podCidr": "10.244.0.0/24", "gateway": gateway, "egressAllow": rules,
+	})
+}
+
+func (l *realLab) podArgs(node string) map[string]any {
+	return l.args(map[string]any{"name": "pod-a-1-1", "node": node, "resolvConf": map[string]any{
+		"nameserver": "169.254.20.10", "searches": []string{"default.svc.cluster.local"}, "options": []string{"ndots:5"},
+	}})
+}
+
+// listener makes a host on the internet that answers each connection with the source address it sees and keeps it open.
+func (l *realLab) listener(host, address string) {
+	l.t.Helper()
+	lab, err := registry.Open(l.id)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	target := netip.MustParseAddrPort(address)
+	if err := namespace.Create(l.id, host); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := joinInternet(lab, host, []netip.Addr{target.Addr()}); err != nil {
+		l.t.Fatal(err)
+	}
+	server, err := namespace.Listen(l.t.Context(), l.ns(host), "tcp4", address)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { server.Close() })
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				buffer := make([]byte, 16)
+				for {
+					if _, err := conn.Read(buffer); err != nil {
+						return
+					}
+					source, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+					fmt.Fprintln(conn, source)
+				}
+			}()
+		}
+	}()
+}
+
+// seen asks a listener, over an open connection, which source it sees.
+func seen(conn net.Conn) string {
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Write([]byte("?")); err != nil {
+		return err.Error()
+	}
+	buffer := make([]byte, 64)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(buffer[:n]))
+}
+
+func (l *realLab) dial(host, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.t.Context(), 3*time.Second)
+	defer cancel()
+	conn, err := namespace.Dial(ctx, l.ns(host), "tcp4", address)
+	if err == nil {
+		l.t.Cleanup(func() { conn.Close() })
+	}
+	return conn, err
+}
+
+func TestNatPathWithRealPackets(t *testing.T) {
+	l := newRealLab(t)
+	l.listener("partner-x", "203.0.113.7:443")
+	gateway := l.mustCreate("NatGateway", "nat", l.natArgs(64, "198.51.100.1"))
+	node := l.mustCreate("Node", "node", l.nodeArgs(gateway.text("privateAddress"), "203.0.113.7/32:443"))
+	pod := l.mustCreate("Pod", "pod", l.podArgs(node.id))
+	all := []*known{l.network, gateway, node, pod}
+	for _, k := range all {
+		if !l.refresh(k) {
+			t.Errorf("%s reads as gone right after its creation", k.urn.Name())
+		}
+	}
+	conn, err := l.dial("pod-a-1-1", "203.0.113.7:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if source := seen(conn); source != "198.51.100.1" {
+		t.Errorf("the partner saw %s", source)
+	}
+	if _, err := l.dial("pod-a-1-1", "203.0.113.7:8443"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a port that the policy does not list: %v", err)
+	}
+	if own := gateway.state.Get("blocks").AsArray(); own.Len() != 1 {
+		t.Errorf("blocks: %v", own)
+	}
+
+	// Changes in place keep the connection.
+	l.mustUpdate(gateway, l.natArgs(128, "198.51.100.1", "198.51.100.2"))
+	l.mustUpdate(node, l.nodeArgs(gateway.text("privateAddress"), "203.0.113.7/32:8443"))
+	changed := l.podArgs(node.id)
+	changed["resolvConf"].(map[string]any)["options"] = []string{"ndots:2"}
+	if changes := l.mustUpdate(pod, changed); len(changes) == 0 {
+		t.Error("another resolver option is no change")
+	}
+	if source := seen(conn); source != "198.51.100.1" {
+		t.Errorf("after the updates the open connection says: %s", source)
+	}
+	if _, err := l.dial("pod-a-1-1", "203.0.113.7:443"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a target taken off the policy: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(labid.StateDir(l.id), "hosts", "pod-a-1-1", "resolv.conf"))
+	if err != nil || string(text) != "nameserver 169.254.20.10\nsearch default.svc.cluster.local\noptions ndots:2\n" {
+		t.Errorf("resolv.conf: %q %v", text, err)
+	}
+	for _, k := range []*known{pod, node, gateway, l.network, pod, gateway} {
+		l.delete(k)
+	}
+	l.nothingLeft()
+}
+
+func TestReadSeesWhatIsDeadAndCreateMendsIt(t *testing.T) {
+	l := newRealLab(t)
+	gateway := l.mustCreate("NatGateway", "nat", l.natArgs(64, "198.51.100.1"))
+	node := l.mustCreate("Node", "node", l.nodeArgs(gateway.text("privateAddress"), "203.0.113.7/32:443"))
+	pod := l.mustCreate("Pod", "pod", l.podArgs(node.id))
+	addresses := gateway.text("privateAddress") + node.text("address") + pod.text("address")
+
+	pids, err := namespace.Processes(l.ns("nat"))
+	if err != nil || len(pids) != 1 {
+		t.Fatalf("processes: %v %v", pids, err)
+	}
+	if process, err := os.FindProcess(pids[0]); err != nil || process.Kill() != nil {
+		t.Fatal("cannot kill twhold")
+	}
+	for deadline := time.Now().Add(5 * time.Second); l.refresh(gateway) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if l.refresh(gateway) {
+		t.Error("a gateway whose ports nobody holds reads as whole")
+	}
+	gateway = l.mustCreate("NatGateway", "nat", l.natArgs(64, "198.51.100.1"))
+
+	if err := namespace.Delete(l.ns("node-a-1")); err != nil {
+		t.Fatal(err)
+	}
+	if l.refresh(node) || l.refresh(pod) {
+		t.Error("a node without namespace, or its pod, reads as whole")
+	}
+	node = l.mustCreate("Node", "node", l.nodeArgs(gateway.text("privateAddress"), "203.0.113.7/32:443"))
+	pod = l.mustCreate("Pod", "pod", l.podArgs(node.id))
+	if got := gateway.text("privateAddress") + node.text("address") + pod.text("address"); got != addresses {
+		t.Errorf("addresses changed: %s, then %s", addresses, got)
+	}
+	l.listener("partner-x", "203.0.113.7:443")
+	if _, err := l.dial("pod-a-1-1", "203.0.113.7:443"); err != nil {
+		t.Errorf("after the repair: %v", err)
+	}
+
+	if err := namespace.Delete(l.ns("internet")); err != nil {
+		t.Fatal(err)
+	}
+	if l.refresh(l.network) || l.refresh(gateway) {
+		t.Error("the internet is gone and nobody sees it")
+	}
+	if !l.refresh(node) || !l.refresh(pod) {
+		t.Error("a node does not need the internet itself")
+	}
+}
+
+func TestUpstreamDNS(t *testing.T) {
+	l := newRealLab(t)
+	record := func(name, address string) map[string]any {
+		return map[string]any{"name": name, "addresses": []string{address}, "ttl": 30}
+	}
+	args := func(records ...any) map[string]any { return l.args(map[string]any{"records": records}) }
+	dns := l.mustCreate("UpstreamDNS", "dns", args(record("api.example.com", "203.0.113.1"), record("*.wild.example.net", "203.0.113.2")))
+	ask := func(name string, kind uint16) string {
+		t.Helper()
+		answer, err := query(t.Context(), l.ns("dns"), netip.MustParseAddrPort(dns.text("publicAddress")+":53"), name, kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := miekg.RcodeToString[answer.Rcode]
+		for _, one := range answer.Answer {
+			if a, ok := one.(*miekg.A); ok {
+				text += " " + a.A.String()
+			}
+		}
+		return text
+	}
+	for name, want := range map[string]string{
+		"api.example.com":                           "NOERROR 203.0.113.1",
+		"tenant.wild.example.net":                   "NOERROR 203.0.113.2",
+		"a.b.wild.example.net":                      "NOERROR 203.0.113.2",
+		"other.example.com":                         "NXDOMAIN",
+		"api.example.com.default.svc.cluster.local": "NXDOMAIN",
+	} {
+		if got := ask(name, miekg.TypeA); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	if got := ask("api.example.com", miekg.TypeAAAA); got != "NOERROR" {
+		t.Errorf("AAAA: got %s", got)
+	}
+	before := namespace.Exists(l.ns("dns"))
+	pids, _ := namespace.Processes(l.ns("dns"))
+	l.mustUpdate(dns, args(record("api.example.com", "203.0.113.9"), record("new.example.com", "203.0.113.3")))
+	after, _ := namespace.Processes(l.ns("dns"))
+	if !before || fmt.Sprint(pids) != fmt.Sprint(after) {
+		t.Errorf("the update restarted CoreDNS: %v, then %v", pids, after)
+	}
+	if got := ask("api.example.com", miekg.TypeA) + ", " + ask("new.example.com", miekg.TypeA); got != "NOERROR 203.0.113.9, NOERROR 203.0.113.3" {
+		t.Errorf("after the update: %s", got)
+	}
+	if !l.refresh(dns) {
+		t.Error("gone")
+	}
+	l.delete(dns)
+	l.delete(l.network)
+	l.nothingLeft()
+}
