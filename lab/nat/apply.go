@@ -1,7 +1,6 @@
 package nat
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -37,23 +36,9 @@ func Apply(name string, r Ruleset) error {
 	return nf.Transact(name, func(conn *nftables.Conn) error {
 		table := conn.AddTable(&nftables.Table{Name: Table, Family: nftables.TableFamilyIPv4})
 		nf.AddCounters(conn, table, counterTranslated, counterNoBlock, counterInvalid, counterRefused)
-		blocks := &nftables.Set{Table: table, Name: setBlocks, KeyType: keyType, DataType: dataType,
-			IsMap: true, Interval: true, Concatenation: true}
-		// An unknown table has no elements: the current ones are only read to change as little as possible.
-		current, _ := conn.GetSetElements(blocks)
-		if err := conn.AddSet(blocks, nil); err != nil {
+		blocks := blockMap()
+		if err := nf.SyncSet(conn, blocks, r.elements()); err != nil {
 			return err
-		}
-		remove, add := difference(current, r.elements())
-		if len(remove) > 0 {
-			if err := conn.SetDeleteElements(blocks, remove); err != nil {
-				return err
-			}
-		}
-		if len(add) > 0 {
-			if err := conn.SetAddElements(blocks, add); err != nil {
-				return err
-			}
 		}
 		setForwardRules(conn, table)
 		post := conn.AddChain(&nftables.Chain{Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
@@ -88,48 +73,15 @@ func setForwardRules(conn *nftables.Conn, table *nftables.Table) {
 	}
 }
 
-// difference returns the elements to remove from have and to add to it so that it becomes want.
-func difference(have, want []nftables.SetElement) (remove, add []nftables.SetElement) {
-	contains := func(list []nftables.SetElement, e nftables.SetElement) bool {
-		for _, other := range list {
-			if bytes.Equal(other.Key, e.Key) && bytes.Equal(other.KeyEnd, e.KeyEnd) && bytes.Equal(other.Val, e.Val) {
-				return true
-			}
-		}
-		return false
-	}
-	for _, e := range have {
-		if !contains(want, e) {
-			remove = append(remove, nftables.SetElement{Key: e.Key, KeyEnd: e.KeyEnd, Val: e.Val})
-		}
-	}
-	for _, e := range want {
-		if !contains(have, e) {
-			add = append(add, e)
-		}
-	}
-	return remove, add
+func blockMap() *nftables.Set {
+	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyIPv4}
+	return &nftables.Set{Table: table, Name: setBlocks, KeyType: keyType, DataType: dataType,
+		IsMap: true, Interval: true, Concatenation: true}
 }
 
 // Verify returns an error unless exactly this ruleset's blocks are in force in the namespace.
 func Verify(name string, r Ruleset) error {
-	if !nf.HasTable(name, Table) {
-		return fmt.Errorf("nat %s: ruleset is missing", name)
-	}
-	conn, closeConn, err := nf.Open(name)
-	if err != nil {
-		return err
-	}
-	defer closeConn()
-	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyIPv4}
-	current, err := conn.GetSetElements(&nftables.Set{Table: table, Name: setBlocks, KeyType: keyType, DataType: dataType, IsMap: true})
-	if err != nil {
-		return fmt.Errorf("nat %s: blocks: %w", name, err)
-	}
-	if remove, add := difference(current, r.elements()); len(remove)+len(add) > 0 {
-		return fmt.Errorf("nat %s: blocks differ: %d surplus, %d missing", name, len(remove), len(add))
-	}
-	return nil
+	return nf.VerifySet(name, blockMap(), r.elements())
 }
 
 // Timeouts of a NAT for what holds a port besides established connections, as the clouds have them.
