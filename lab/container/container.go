@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/problem"
 	"github.com/sallyport/sallyport/lab/daemon"
 )
 
@@ -155,38 +156,47 @@ func (s Spec) write() (string, error) {
 }
 
 func (s Spec) validate() error {
-	var errs []error
-	bad := func(field, rule string, value any) {
-		errs = append(errs, fmt.Errorf("container %s: %s: %s, got %q", s.Name, field, rule, fmt.Sprint(value)))
-	}
+	var problems problem.List
+	place := func(field string) string { return fmt.Sprintf("container %s: %s", s.Name, field) }
 	if !filepath.IsAbs(s.StateDir) {
-		bad("state directory", "must be an absolute path", s.StateDir)
+		problems.Add(place("state directory"), "must be an absolute path", s.StateDir, "")
 	}
 	if len(s.Args) == 0 || !filepath.IsAbs(s.Args[0]) {
-		bad("args", "must begin with an absolute path inside the image", s.Args)
+		problems.Add(place("args"), "must begin with an absolute path inside the image", s.Args, "")
 	}
 	if s.UID < 0 || s.GID < 0 {
-		bad("user", "must not be negative", fmt.Sprintf("%d:%d", s.UID, s.GID))
+		problems.Add(place("user"), "must not be negative", fmt.Sprintf("%d:%d", s.UID, s.GID), "")
 	}
+	s.validateMounts(&problems)
+	s.validateSysctls(&problems)
+	return problems.Err()
+}
+
+func (s Spec) validateMounts(problems *problem.List) {
 	for i, m := range s.Mounts {
 		if !filepath.IsAbs(m.Source) || !insideRoot(m.Target) {
-			bad(fmt.Sprintf("mounts[%d]", i), "source and target must be clean absolute paths, target not /", m.Source+" -> "+m.Target)
+			problems.Add(fmt.Sprintf("container %s: mounts[%d]", s.Name, i), "source and target must be clean absolute paths, the target not /",
+				m.Source+" -> "+m.Target, "")
 		}
 	}
 	for i, t := range s.Tmpfs {
 		if !insideRoot(t.Target) || t.SizeBytes < 0 {
-			bad(fmt.Sprintf("tmpfs[%d]", i), "target must be a clean absolute path, not /, and the size not negative", t.Target)
+			problems.Add(fmt.Sprintf("container %s: tmpfs[%d]", s.Name, i), "the target must be a clean absolute path, not /, and the size not negative",
+				fmt.Sprintf("%s, %d bytes", t.Target, t.SizeBytes), "")
 		}
 	}
+}
+
+func (s Spec) validateSysctls(problems *problem.List) {
+	place := fmt.Sprintf("container %s: sysctls", s.Name)
 	if len(s.Sysctls) > 0 && s.Namespace == "" {
-		bad("sysctls", "need a network namespace: the host's settings are not ours", s.Sysctls)
+		problems.Add(place, "need a network namespace: the host's settings are not ours", s.Sysctls, "")
 	}
 	for name := range s.Sysctls {
 		if !strings.HasPrefix(name, "net.") || slices.Contains(strings.Split(name, "."), "") || strings.Contains(name, "/") {
-			bad("sysctls", "must be a dotted name below net., which belongs to the network namespace", name)
+			problems.Add(place, "must be a dotted name below net., which belongs to the network namespace", name, "")
 		}
 	}
-	return errors.Join(errs...)
 }
 
 func insideRoot(path string) bool {

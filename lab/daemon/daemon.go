@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -139,7 +140,7 @@ func (d Daemon) Stop(ctx context.Context, grace time.Duration) error {
 			handle.close()
 		}
 	}
-	if err := d.killRemains(); err != nil {
+	if err := killAll(d.remains); err != nil {
 		return fmt.Errorf("daemon %s: stop: %w", d.Name, err)
 	}
 	if err := os.Remove(d.recordPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -148,24 +149,49 @@ func (d Daemon) Stop(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// killRemains kills what carries the daemon's identity until a search finds nothing more: a process may start another one
-// between the search and the signal.
-func (d Daemon) killRemains() error {
+// StopAll ends every daemon whose state directory is root or lies below it, recorded or not, all at once, and returns when all are
+// gone. Grace and ctx are as for Stop. It is for the end of a lab: what a killed provider left unrecorded ends, too.
+func StopAll(ctx context.Context, root string, grace time.Duration) error {
+	root = filepath.Clean(root)
+	below := func(identity string) bool { return strings.HasPrefix(identity, root+string(filepath.Separator)) }
+	handles, err := carriers(below)
+	if err != nil {
+		return fmt.Errorf("daemons of %s: stop: %w", root, err)
+	}
+	for _, h := range handles {
+		if grace > 0 {
+			h.signal(syscall.SIGTERM) //nolint:errcheck // it may have ended by itself
+		}
+	}
+	deadline := time.Now().Add(grace)
+	for _, h := range handles {
+		h.wait(ctx, time.Until(deadline))
+		h.close()
+	}
+	if err := killAll(func() ([]handle, error) { return carriers(below) }); err != nil {
+		return fmt.Errorf("daemons of %s: stop: %w", root, err)
+	}
+	return nil
+}
+
+// killAll kills what find returns until it returns nothing more: a process may start another one between the search and the
+// signal.
+func killAll(find func() ([]handle, error)) error {
 	deadline := time.Now().Add(killWait)
 	for {
-		handles, err := d.remains()
+		handles, err := find()
 		if err != nil {
 			return err
 		}
 		if len(handles) == 0 {
 			return nil
 		}
-		for _, handle := range handles {
-			handle.signal(syscall.SIGKILL) //nolint:errcheck // it may have ended by itself
+		for _, h := range handles {
+			h.signal(syscall.SIGKILL) //nolint:errcheck // it may have ended by itself
 		}
-		for _, handle := range handles {
-			handle.wait(context.Background(), time.Until(deadline))
-			handle.close()
+		for _, h := range handles {
+			h.wait(context.Background(), time.Until(deadline))
+			h.close()
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("process %d: must end within %s of SIGKILL, is still there", handles[0].pid, killWait)

@@ -200,6 +200,47 @@ func TestRemainsWithoutARecordAreStopped(t *testing.T) {
 	}
 }
 
+func TestStopAllEndsALabAndNothingElse(t *testing.T) {
+	root := t.TempDir()
+	var mine []int
+	for _, dir := range []string{root, filepath.Join(root, "proxy-a-1"), filepath.Join(root, "node/a")} {
+		for name, play := range map[string]string{"polite": "play-polite", "stubborn": "play-stubborn"} {
+			d, err := Start(Spec{Name: name, StateDir: dir, Path: self(t), Args: []string{play}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mine = append(mine, d.PID())
+			if name == "polite" {
+				waitLog(t, d, "ready")
+			}
+		}
+	}
+	if err := os.Remove(At(root, "polite").recordPath()); err != nil { // one that no record names
+		t.Fatal(err)
+	}
+	neighbour, err := Start(Spec{Name: "polite", StateDir: root + "-2", Path: self(t), Args: []string{"play-sleep"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(root + "-2")
+	defer neighbour.Stop(context.Background(), 0)
+
+	if err := StopAll(context.Background(), root, 200*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range mine {
+		if running(pid) {
+			t.Errorf("process %d still runs", pid)
+		}
+	}
+	if text, _ := os.ReadFile(filepath.Join(root, "proxy-a-1/polite.log")); string(text) != "ready\nterminated\n" {
+		t.Errorf("a daemon that ends by itself was not let: %q", text)
+	}
+	if !neighbour.Alive() {
+		t.Error("a daemon of another lab was stopped")
+	}
+}
+
 func TestAReusedProcessNumberIsNeverTrusted(t *testing.T) {
 	victim := exec.Command(self(t), "play-sleep")
 	if err := victim.Start(); err != nil {

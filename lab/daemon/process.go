@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -38,22 +39,19 @@ func (h handle) signal(sig syscall.Signal) error {
 	return err
 }
 
-// wait returns true when the process has ended, false when ctx or limit ended first. It need not be a child of ours.
-func (h handle) wait(ctx context.Context, limit time.Duration) bool {
+// wait returns when the process has ended, or when ctx or limit has. It need not be a child of ours.
+func (h handle) wait(ctx context.Context, limit time.Duration) {
 	const step = 50 * time.Millisecond // how late the end of ctx may be noticed
 	deadline := time.Now().Add(limit)
-	for {
+	for ctx.Err() == nil {
 		left := min(time.Until(deadline), step)
-		if ctx.Err() != nil {
-			left = 0
+		if left <= 0 {
+			return
 		}
 		polled := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(polled, max(0, int(left.Milliseconds())))
-		if n > 0 {
-			return true
-		}
-		if (err != nil && !errors.Is(err, unix.EINTR)) || ctx.Err() != nil || !time.Now().Before(deadline) {
-			return false
+		n, err := unix.Poll(polled, int(left.Milliseconds())+1)
+		if n > 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
+			return
 		}
 	}
 }
@@ -92,29 +90,37 @@ func (d Daemon) process() (Record, bool) {
 // remains returns handles on every process that belongs to the daemon: the recorded one, and all that carry its identity in
 // their environment.
 func (d Daemon) remains() ([]handle, error) {
-	var found []handle
-	if record, err := readRecord(d); err == nil {
-		if h, err := record.open(); err == nil {
-			found = append(found, h)
-		}
+	found, err := carriers(func(identity string) bool { return identity == d.identity() })
+	if err != nil {
+		return nil, err
 	}
+	record, err := readRecord(d)
+	if err != nil || slices.ContainsFunc(found, func(h handle) bool { return h.pid == record.PID }) {
+		return found, nil // without a record there is nothing to add
+	}
+	if h, err := record.open(); err == nil {
+		found = append(found, h)
+	}
+	return found, nil
+}
+
+// carriers returns handles on all processes whose identity matches, except the caller's own.
+func carriers(match func(identity string) bool) ([]handle, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return found, err
+		return nil, err
 	}
+	var found []handle
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() || (len(found) > 0 && pid == found[0].pid) {
-			continue
-		}
-		if !d.owns(pid) {
+		if err != nil || pid == os.Getpid() || !match(identityOf(pid)) {
 			continue
 		}
 		h, err := openHandle(pid)
 		if err != nil {
 			continue
 		}
-		if !d.owns(pid) { // again, now that the number cannot change hands
+		if !match(identityOf(pid)) { // again, now that the number cannot change hands
 			h.close()
 			continue
 		}
@@ -123,17 +129,17 @@ func (d Daemon) remains() ([]handle, error) {
 	return found, nil
 }
 
-// owns says whether the process carries the daemon's identity. A zombie has no environment any more and is nobody's.
-func (d Daemon) owns(pid int) bool {
+// identityOf returns the identity that a process carries in its environment, empty if none. A zombie has no environment any more
+// and is nobody's.
+func identityOf(pid int) string {
 	environment, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
-		return false
+		return ""
 	}
-	want := []byte(EnvIdentity + "=" + d.identity())
 	for variable := range bytes.SplitSeq(environment, []byte{0}) {
-		if bytes.Equal(variable, want) {
-			return true
+		if identity, ok := bytes.CutPrefix(variable, []byte(EnvIdentity+"=")); ok {
+			return string(identity)
 		}
 	}
-	return false
+	return ""
 }
