@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,16 +92,9 @@ func TestClientsTrustTheAuthority(t *testing.T) {
 		t.Fatal("the authority's PEM is not a certificate")
 	}
 	for host, want := range map[string]bool{"api.example.com": true, "x.example.net": true, "203.0.113.1": true, "example.net": false, "a.b.example.net": false} {
-		client, server := net.Pipe()
-		go func() {
-			defer server.Close()
-			tls.Server(server, &tls.Config{Certificates: []tls.Certificate{pair}}).Handshake()
-		}()
-		err := tls.Client(client, &tls.Config{RootCAs: roots, ServerName: host}).Handshake()
-		if (err == nil) != want {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); (err == nil) != want {
 			t.Errorf("%s: %v", host, err)
 		}
-		client.Close()
 	}
 	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key's mode is %v, %v", info.Mode(), err)
