@@ -42,7 +42,7 @@ type worker interface {
 
 // Run runs the agent with the settings that lookup returns (os.LookupEnv) and logs JSON lines to log. It returns after
 // SIGTERM or SIGINT and the drain; a second signal ends the drain.
-func Run(ctx context.Context, lookup func(string) (string, bool), log io.Writer) error {
+func Run(lookup func(string) (string, bool), log io.Writer) error {
 	s, err := settingsFromEnv(lookup)
 	if err != nil {
 		return &SettingsError{err}
@@ -72,15 +72,15 @@ func Run(ctx context.Context, lookup func(string) (string, bool), log io.Writer)
 	if err != nil {
 		return err
 	}
-	return supervise(ctx, s, w, m, reaper, logger)
+	return supervise(s, w, m, reaper, logger)
 }
 
 // supervise runs the worker and the HTTP server until a signal, then drains.
-func supervise(ctx context.Context, s settings, w worker, m *metrics, reaper *reap.Reaper, logger *slog.Logger) error {
+func supervise(s settings, w worker, m *metrics, reaper *reap.Reaper, logger *slog.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	serve, err := serveHTTP(ctx, s.httpListen, m, w.ready, w.health, logger)
 	if err != nil {
@@ -97,10 +97,9 @@ func supervise(ctx context.Context, s settings, w worker, m *metrics, reaper *re
 		logger.Info("draining", "signal", received.String(), "limit", s.drain.String())
 		drainUntil(ctx, s.drain, signals, w)
 	case err = <-failed:
-		if err == nil && ctx.Err() == nil {
-			err = errors.New("the agent ended without being told to")
+		if err == nil {
+			err = errors.New("ended without being told to")
 		}
-	case <-ctx.Done():
 	}
 	cancel()
 	group.Wait()

@@ -83,7 +83,7 @@ func (m *metrics) vector(name, help string, labels ...string) *prometheus.Counte
 // hostCollector reports the state of every exact host when it is asked.
 type hostCollector struct {
 	hosts func() map[string]hosts.State
-	judge func(host string) (destination string, allowed, refused int)
+	judge func(host string, state hosts.State) (destination string, allowed, refused int)
 	now   func() time.Time
 }
 
@@ -104,7 +104,7 @@ func (c hostCollector) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c hostCollector) Collect(out chan<- prometheus.Metric) {
 	for host, state := range c.hosts() {
-		destination, allowed, refused := c.judge(host)
+		destination, allowed, refused := c.judge(host, state)
 		if destination == "" {
 			continue // removed a moment ago
 		}

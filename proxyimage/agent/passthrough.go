@@ -311,11 +311,11 @@ func (p *passthrough) drain(ctx context.Context) {
 }
 
 // judge returns the route of an exact host and how many of its addresses are allowed and refused.
-func (p *passthrough) judge(host string) (destination string, allowed, refused int) {
+func (p *passthrough) judge(host string, state hosts.State) (destination string, allowed, refused int) {
 	f := p.force.Load()
 	if f == nil {
 		return "", 0, 0
 	}
-	good, bad := f.policy.Addresses(p.tracker.Snapshot()[host].Addresses)
+	good, bad := f.policy.Addresses(state.Addresses)
 	return f.name[host], len(good), len(bad)
 }

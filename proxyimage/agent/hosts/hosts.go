@@ -25,6 +25,8 @@ const (
 	denialGrace  = 10 * time.Minute // see the package comment
 	maxAtOnce    = 64               // lookups under way at once
 	lookupBudget = 8 * time.Second  // for one lookup over all servers
+	maxSaid      = 20               // hosts logged by name in each sayPeriod
+	sayPeriod    = time.Minute
 )
 
 // Lookup asks DNS for the IPv4 addresses of a name; see upstream.Client.LookupA.
@@ -60,6 +62,9 @@ type Tracker struct {
 	hosts  map[string]*tracked
 	loaded map[string]saved // from disk, for hosts not listed yet
 	dirty  bool             // something to save
+
+	sayingSince time.Time
+	said        int // since sayingSince
 }
 
 type tracked struct {
@@ -167,15 +172,35 @@ func (t *Tracker) record(host string, entry *tracked, answer vetting.Answer, err
 	t.dirty = t.dirty || err == nil
 	t.mu.Unlock()
 
-	if after.Error != "" && after.Error != before.Error {
-		t.logger.Warn("cannot resolve host", "host", host, "error", after.Error, "kept", len(after.Addresses))
-	} else if after.Error == "" && before.Error != "" {
-		t.logger.Info("host resolves again", "host", host, "addresses", len(after.Addresses))
+	if (after.Error == "") != (before.Error == "") || after.Error != "" && !before.Tried {
+		t.say(host, after)
 	}
 	if moved {
 		t.changed()
 	}
 	return pause
+}
+
+// say logs that a host has begun or ceased to fail. When DNS dies all hosts fail at once: then the first ones stand for all.
+func (t *Tracker) say(host string, s State) {
+	t.mu.Lock()
+	now := t.now()
+	if now.Sub(t.sayingSince) > sayPeriod {
+		if t.said > maxSaid {
+			t.logger.Warn("more hosts changed in the last minute", "count", t.said-maxSaid)
+		}
+		t.sayingSince, t.said = now, 0
+	}
+	t.said++
+	quiet := t.said > maxSaid
+	t.mu.Unlock()
+	switch {
+	case quiet:
+	case s.Error != "":
+		t.logger.Warn("cannot resolve host", "host", host, "error", s.Error, "kept", len(s.Addresses))
+	default:
+		t.logger.Info("host resolves again", "host", host, "addresses", len(s.Addresses))
+	}
 }
 
 // update is the rule by which a lookup changes a state.
