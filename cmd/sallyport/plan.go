@@ -121,8 +121,11 @@ func (f *planFlags) input(command *cobra.Command) (capacity.Input, string, error
 	if err != nil {
 		return capacity.Input{}, "", fmt.Errorf("%s cannot be used\n%w", path, err)
 	}
-	in := s.CapacityInput()
-	return f.override(command, in), path, nil
+	title := path
+	if f.stack != "" {
+		title = "stack " + f.stack
+	}
+	return f.override(command, s.CapacityInput()), title, nil
 }
 
 func (f *planFlags) path() (string, error) {

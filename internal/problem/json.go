@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -36,7 +37,7 @@ func parseJSON(place string, data []byte, list *List) (tree any, ok bool) {
 		return nil, false
 	}
 	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
-		list.Add(place+position(data, err), "needs JSON: "+err.Error(), nil, "correct the syntax there")
+		list.Add(strings.TrimPrefix(place+position(data, err), ":"), "needs JSON: "+err.Error(), nil, "correct the syntax there")
 		return nil, false
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
