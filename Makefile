@@ -76,7 +76,7 @@ image-local: build
 .PHONY: ready
 ready: tools build $(if $(filter local,$(STACK)),image-local)
 	$(call say,compiling the program)
-	@go build -o /dev/null ./infra
+	@go build ./infra ./components/...
 	@$(PULUMI) stack select --create $(STACK) >/dev/null
 
 .PHONY: up
