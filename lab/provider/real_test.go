@@ -10,12 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	miekg "github.com/miekg/dns"
 
+	"github.com/sallyport/sallyport/lab/daemon"
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
 	"github.com/sallyport/sallyport/lab/registry"
@@ -365,4 +368,172 @@ func TestUpstreamDNS(t *testing.T) {
 	l.delete(dns)
 	l.delete(l.network)
 	l.nothingLeft()
+}
+
+// rootfs is the proxy image's root filesystem.
+func rootfs(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.EvalSymlinks("../../.build/image/rootfs")
+	if err != nil {
+		t.Skipf("needs the proxy image, run `make image-local`: %v", err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (l *realLab) proxyArgs(root, name, private, public string) map[string]any {
+	return l.args(map[string]any{
+		"name": name, "zone": "a", "address": private, "publicAddresses": []string{public}, "rootfs": root, "imageDigest": "sha256:test",
+		"dnsServers": []string{"192.0.2.53"}, "drainSeconds": 2,
+	})
+}
+
+// corefile is a small relative of what nodelocaldns renders.
+func corefile(proxied string) string {
+	return `.:53 {
+    bind 169.254.20.10
+    errors
+    cache 30
+    forward . 10.0.0.2
+    health 169.254.20.10:8080
+}
+` + proxied + `:53 {
+    bind 169.254.20.10
+    errors
+    cache 1
+    forward . 127.0.0.1:9053
+}
+`
+}
+
+func (l *realLab) routesArgs(hosts, proxies string) map[string]any {
+	return l.args(map[string]any{"document": `{"version":1,"routes":[{"name":"api","hosts":[` + hosts + `],"port":443}],"proxies":[` + proxies +
+		`],"clients":["10.0.0.0/16","10.244.0.0/16"]}`})
+}
+
+// fleet is a lab with a node, its pod and DNS, and two proxies.
+type fleet struct {
+	*realLab
+	root                                string
+	dns, routes, node, cache, pod, gate *known
+	proxies                             []*known
+}
+
+func newFleet(t *testing.T) *fleet {
+	t.Helper()
+	root := rootfs(t)
+	l := newRealLab(t)
+	f := &fleet{realLab: l, root: root}
+	f.dns = l.mustCreate("UpstreamDNS", "dns", l.args(map[string]any{"records": []any{
+		map[string]any{"name": "api.example.com", "addresses": []string{"203.0.113.7"}, "ttl": 30},
+		map[string]any{"name": "other.example.com", "addresses": []string{"203.0.113.8"}, "ttl": 30},
+	}}))
+	proxies := `{"name":"proxy-a-1","zone":"a","address":"10.0.2.10","publicIPs":["198.51.100.129"]},` +
+		`{"name":"proxy-a-2","zone":"a","address":"10.0.2.11","publicIPs":["198.51.100.130"]}`
+	f.routes = l.mustCreate("Routes", "routes", l.routesArgs(`"api.example.com"`, proxies))
+	for i, public := range []string{"198.51.100.129", "198.51.100.130"} {
+		name := fmt.Sprintf("proxy-a-%d", i+1)
+		f.proxies = append(f.proxies, l.mustCreate("Proxy", name, l.proxyArgs(root, name, fmt.Sprintf("10.0.2.%d", 10+i), public)))
+	}
+	f.gate = l.mustCreate("NatGateway", "nat", l.natArgs(1024, "198.51.100.1"))
+	f.node = l.mustCreate("Node", "node", l.nodeArgs(f.gate.text("privateAddress"), "10.0.2.10/32:443", "10.0.2.11/32:443", "203.0.113.8/32:443"))
+	f.cache = l.mustCreate("NodeLocalDNS", "cache", f.cacheArgs(corefile("api.example.com")))
+	f.pod = l.mustCreate("Pod", "pod", l.podArgs(f.node.id))
+	return f
+}
+
+func (f *fleet) cacheArgs(text string) map[string]any {
+	return f.args(map[string]any{"node": f.node.id, "corefile": text, "rootfs": f.root, "imageDigest": "sha256:test", "dnsServers": []string{"10.0.0.2"}})
+}
+
+// lookup asks the node-local DNS cache from the pod.
+func (f *fleet) lookup(name string) []string {
+	f.t.Helper()
+	answer, err := query(f.t.Context(), f.ns("pod-a-1-1"), netip.MustParseAddrPort("169.254.20.10:53"), name, miekg.TypeA)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	addresses := []string{}
+	for _, one := range answer.Answer {
+		if a, ok := one.(*miekg.A); ok {
+			addresses = append(addresses, a.A.String())
+		}
+	}
+	slices.Sort(addresses)
+	return addresses
+}
+
+// eventually waits up to 10 s for a condition.
+func (l *realLab) eventually(what string, condition func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+func TestFleetWithRealPackets(t *testing.T) {
+	f := newFleet(t)
+	if got := fmt.Sprint(f.lookup("api.example.com")); got != "[10.0.2.10 10.0.2.11]" {
+		t.Errorf("the pod is sent to %s", got)
+	}
+	if got := fmt.Sprint(f.lookup("other.example.com")); got != "[203.0.113.8]" {
+		t.Errorf("a host of the NAT: %s", got)
+	}
+	for _, k := range []*known{f.proxies[0], f.proxies[1], f.cache, f.routes, f.dns} {
+		if !f.refresh(k) {
+			t.Errorf("%s reads as gone", k.urn.Name())
+		}
+	}
+	if changes := f.mustUpdate(f.cache, f.cacheArgs(corefile("api.example.com"))); len(changes) != 0 {
+		t.Errorf("the same Corefile is a change: %v", changes)
+	}
+
+	// A new Corefile is loaded by the same process, a broken one is refused and leaves the old one in force.
+	pid := daemon.At(f.hostDir("node-a-1"), coredns).PID()
+	f.mustUpdate(f.cache, f.cacheArgs(corefile("api.example.com other.example.com")))
+	// The resolver has no route for it and forwards it.
+	if got := fmt.Sprint(f.lookup("other.example.com")); got != "[203.0.113.8]" {
+		t.Errorf("after the new Corefile: %s", got)
+	}
+	if _, err := f.update(f.cache, f.cacheArgs(corefile("api.example.com")+"nonsense 169.254.20.10 {\n")); err == nil || !strings.Contains(err.Error(), "CoreDNS refuses it") {
+		t.Errorf("a broken Corefile: %v", err)
+	}
+	if now := daemon.At(f.hostDir("node-a-1"), coredns).PID(); now != pid {
+		t.Errorf("CoreDNS was restarted: process %d, then %d", pid, now)
+	}
+	if got := fmt.Sprint(f.lookup("api.example.com")); got != "[10.0.2.10 10.0.2.11]" {
+		t.Errorf("after a refused Corefile: %s", got)
+	}
+
+	// A dead proxy: refresh shows it, the resolver avoids it, a create brings it back with the same addresses.
+	if err := daemon.At(f.hostDir("proxy-a-1"), agentName).Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("the dead proxy reads as gone", func() bool { return !f.refresh(f.proxies[0]) })
+	f.eventually("the dead proxy is not answered", func() bool { return fmt.Sprint(f.lookup("api.example.com")) == "[10.0.2.11]" })
+	f.proxies[0] = f.mustCreate("Proxy", "proxy-a-1", f.proxyArgs(f.root, "proxy-a-1", "10.0.2.10", "198.51.100.129"))
+	f.eventually("the proxy is answered again", func() bool { return len(f.lookup("api.example.com")) == 2 })
+
+	// Another image: the container is a new one.
+	before := daemon.At(f.hostDir("proxy-a-2"), agentName).PID()
+	again := f.proxyArgs(f.root, "proxy-a-2", "10.0.2.11", "198.51.100.130")
+	again["imageDigest"] = "sha256:other"
+	if changes := f.mustUpdate(f.proxies[1], again); fmt.Sprint(changes) != "[imageDigest]" {
+		t.Errorf("changes: %v", changes)
+	}
+	if now := daemon.At(f.hostDir("proxy-a-2"), agentName).PID(); now == before || now == 0 {
+		t.Errorf("process %d, then %d", before, now)
+	}
+	for _, k := range []*known{f.pod, f.cache, f.node, f.proxies[1], f.proxies[0], f.gate, f.routes, f.dns, f.network} {
+		f.delete(k)
+	}
+	f.nothingLeft()
+}
+
+func (l *realLab) hostDir(host string) string {
+	return filepath.Join(labid.StateDir(l.id), "hosts", host)
 }
