@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/internal/problem"
-	"github.com/spf13/cobra"
 )
 
 const allowlistLong = `Print the public IPs that partners have to list.

@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/stack"
-	"github.com/spf13/cobra"
 )
 
 const planLong = `Turn declared demand into source ports, public IPs, proxies and cost, with the arithmetic.

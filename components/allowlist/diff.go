@@ -25,15 +25,15 @@ type Difference struct {
 }
 
 // Diff compares two documents entry by entry. A serial that differs is no difference by itself.
-func Diff(old, new Document) Difference {
-	d := Difference{OldSerial: old.Serial, NewSerial: new.Serial, Added: []Entry{}, Removed: []Entry{}, Changed: []Change{}, Warnings: []string{}}
-	before := map[netip.Addr]Entry{}
-	for _, e := range old.Entries {
-		before[e.IP] = e
+func Diff(before, after Document) Difference {
+	d := Difference{OldSerial: before.Serial, NewSerial: after.Serial, Added: []Entry{}, Removed: []Entry{}, Changed: []Change{}, Warnings: []string{}}
+	gone := map[netip.Addr]Entry{}
+	for _, e := range before.Entries {
+		gone[e.IP] = e
 	}
-	for _, e := range new.Entries {
-		was, known := before[e.IP]
-		delete(before, e.IP)
+	for _, e := range after.Entries {
+		was, known := gone[e.IP]
+		delete(gone, e.IP)
 		switch {
 		case !known:
 			d.Added = append(d.Added, e)
@@ -41,23 +41,23 @@ func Diff(old, new Document) Difference {
 			d.Changed = append(d.Changed, Change{was, e})
 		}
 	}
-	for _, e := range old.Entries { // in their order, which that of the map is not
-		if _, gone := before[e.IP]; gone {
+	for _, e := range before.Entries { // in their order, which that of the map is not
+		if _, missing := gone[e.IP]; missing {
 			d.Removed = append(d.Removed, e)
 		}
 	}
-	d.warn(old, new)
+	d.warn(before, after)
 	return d
 }
 
 // Empty reports whether nothing changed that a partner could see.
 func (d Difference) Empty() bool { return len(d.Added)+len(d.Removed)+len(d.Changed) == 0 }
 
-func (d *Difference) warn(old, new Document) {
-	if old.Stack != new.Stack {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("the documents are of different stacks: %s and %s", old.Stack, new.Stack))
-	} else if !d.Empty() && new.Serial <= old.Serial {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("the entries differ and the serial did not rise: %d and %d", old.Serial, new.Serial))
+func (d *Difference) warn(before, after Document) {
+	if before.Stack != after.Stack {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the documents are of different stacks: %s and %s", before.Stack, after.Stack))
+	} else if !d.Empty() && after.Serial <= before.Serial {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the entries differ and the serial did not rise: %d and %d", before.Serial, after.Serial))
 	}
 	for _, e := range d.Removed {
 		if e.State != StateRetired {
@@ -72,19 +72,19 @@ func (d *Difference) warn(old, new Document) {
 }
 
 // changes names the fields that differ, for people.
-func changes(old, new Entry) []string {
+func changes(before, after Entry) []string {
 	var found []string
-	for _, field := range []struct{ name, old, new string }{
-		{"state", string(old.State), string(new.State)},
-		{"partners", strings.Join(old.Partners, " "), strings.Join(new.Partners, " ")},
-		{"slot", old.Slot, new.Slot},
-		{"kind", string(old.Kind), string(new.Kind)},
-		{"cloud", old.Cloud, new.Cloud},
-		{"region", old.Region, new.Region},
-		{"zone", old.Zone, new.Zone},
+	for _, field := range []struct{ name, before, after string }{
+		{"state", string(before.State), string(after.State)},
+		{"partners", strings.Join(before.Partners, " "), strings.Join(after.Partners, " ")},
+		{"slot", before.Slot, after.Slot},
+		{"kind", string(before.Kind), string(after.Kind)},
+		{"cloud", before.Cloud, after.Cloud},
+		{"region", before.Region, after.Region},
+		{"zone", before.Zone, after.Zone},
 	} {
-		if field.old != field.new {
-			found = append(found, fmt.Sprintf("%s %s -> %s", field.name, orNone(field.old), orNone(field.new)))
+		if field.before != field.after {
+			found = append(found, fmt.Sprintf("%s %s -> %s", field.name, orNone(field.before), orNone(field.after)))
 		}
 	}
 	return found

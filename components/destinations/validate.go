@@ -88,7 +88,7 @@ func validatePort(at string, d Destination, list *problem.List) {
 	if d.Port == AgentPort {
 		list.Add(at, "must not be the port on which the proxies answer health checks", d.Port, "send it through the NAT (route: nat)")
 	}
-	if protocol, clear := clearPorts[d.Port]; clear {
+	if protocol, readable := clearPorts[d.Port]; readable {
 		list.Add(at, "must be a port that speaks TLS from the first byte, because proxies go by its server name, and this is "+protocol,
 			d.Port, "send it through the NAT (route: nat)")
 	}

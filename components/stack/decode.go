@@ -88,10 +88,14 @@ func requiredKeys(values map[string]any, list *problem.List) {
 	}
 }
 
-// parsed reads a string as JSON if it looks like an object or a list; any other is of the wrong type as it is.
+// parsed reads a string as JSON if it looks like an object, a list or null; any other is of the wrong type as it is.
 func parsed(key string, raw any, list *problem.List) any {
 	text, ok := raw.(string)
-	if !ok || !strings.HasPrefix(strings.TrimSpace(text), "{") && !strings.HasPrefix(strings.TrimSpace(text), "[") {
+	if !ok {
+		return raw
+	}
+	start := strings.TrimSpace(text)
+	if start != "null" && !strings.HasPrefix(start, "{") && !strings.HasPrefix(start, "[") {
 		return raw
 	}
 	tree, _ := problem.ParseJSON(Namespace+key, []byte(text), list)

@@ -11,8 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sallyport/sallyport/internal/problem"
 	"gopkg.in/yaml.v3"
+
+	"github.com/sallyport/sallyport/internal/problem"
 )
 
 // ReadFile reads stacks/Pulumi.<stack>.yaml. Keys of other namespaces are ignored, keys without one belong to the project, as

@@ -188,6 +188,23 @@ func TestADecodedStackIsReadBackTheSameFromJSON(t *testing.T) {
 	}
 }
 
+func TestValuesOfAllShapesThatPulumiHandsOut(t *testing.T) {
+	for name, lab := range map[string]any{"null": nil, "null as text": "null", "an empty object": map[string]any{}, "an object as text": " {} "} {
+		v := values(t, read(t, "minimal"))
+		v["lab"] = lab
+		if s, err := Decode(v); err != nil || s.Lab.PodsPerNode != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, lab := range map[string]any{"an empty text": "", "a word": "default", "a number as text": "7", "a number": 7, "a list as text": "[]"} {
+		v := values(t, read(t, "minimal"))
+		v["lab"] = lab
+		if _, err := Decode(v); err == nil || !strings.HasPrefix(err.Error(), "sallyport:lab: needs an object, got ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestADefaultIsNotTakenForAnExplicitZero(t *testing.T) {
 	s := values(t, read(t, "minimal"))
 	s["cluster"] = `{"zones":["a"],"nodes":1,"maxNodes":0}`

@@ -86,7 +86,8 @@ func (l *List) AddProblem(p Problem) {
 // AddError adds the problems that an error joins, as [List.Err] returns it; any other error becomes a problem at place.
 func (l *List) AddError(place string, err error) {
 	errs := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
 		errs = joined.Unwrap()
 	}
 	for _, e := range errs {
