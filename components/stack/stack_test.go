@@ -2,6 +2,7 @@ package stack
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,7 +63,8 @@ func TestEveryProblemOfABadFileHasPlaceRuleAndRemedy(t *testing.T) {
 			continue
 		}
 		for _, e := range joined.Unwrap() {
-			p, ok := e.(problem.Problem)
+			var p problem.Problem
+			ok := errors.As(e, &p)
 			if ok && (p.Place == "" || p.Rule == "" || p.Remedy == "") || !ok && !strings.HasPrefix(e.Error(), "and ") {
 				t.Errorf("%s: %v", path, e)
 			}

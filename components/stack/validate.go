@@ -163,9 +163,10 @@ func validateReserve(s *Stack, list *problem.List) {
 type number interface{ int | float64 }
 
 func between[N number](list *problem.List, place string, value, low, high N, remedy string) {
-	if !(value >= low && value <= high) {
-		list.Add(place, fmt.Sprintf("must be between %v and %.0f", low, float64(high)), value, remedy)
+	if value >= low && value <= high { // which NaN is not
+		return
 	}
+	list.Add(place, fmt.Sprintf("must be between %v and %.0f", low, float64(high)), value, remedy)
 }
 
 func oneOf(list *problem.List, place, value string, known ...string) bool {
