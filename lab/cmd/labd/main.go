@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/sallyport/sallyport/lab/container"
 )
 
 // command is one personality of labd. Run gets the arguments after the name and returns the exit code.
@@ -15,6 +17,8 @@ type command struct {
 }
 
 var commands = []command{
+	{"container", "run the proxy image's root filesystem; started by the provider", container.Main},
+	{"partner", "serve as a partner: TLS, allow list, record of source IPs", runPartner},
 	{"twhold", "hold source ports in TIME_WAIT, as a cloud's NAT does", runTwhold},
 }
 
