@@ -178,50 +178,21 @@ func (k nodeLocalDNS) update(ctx context.Context, lab registry.Lab, old NodeLoca
 	return state, k.reload(ctx, lab, in)
 }
 
-// outcome finds in CoreDNS's log how a reload went.
-var outcome = regexp.MustCompile(`(?m)^.*(Reloading complete|\[ERROR\] (?:SIGUSR1|Restart failed|restarting)).*$`)
-
-// reload puts a Corefile in force. CoreDNS starts the new configuration on the old one's sockets, so no query is lost; if it
-// refuses, the old one goes on and the old file is put back.
+// reload puts a Corefile in force. CoreDNS starts the new configuration on the old one's sockets, so no query is lost.
 func (k nodeLocalDNS) reload(ctx context.Context, lab registry.Lab, in NodeLocalDNSArgs) error {
 	path := k.corefilePath(lab, in)
-	before, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	d := daemon.At(lab.HostDir(k.host(in)), coredns)
-	log, err := os.ReadFile(coreDNSLog(d))
-	if err != nil {
-		return err
-	}
-	offset := len(log)
-	if err := registry.WriteFile(path, []byte(in.Corefile), 0o644); err != nil {
-		return err
-	}
-	if err := d.Signal(syscall.SIGUSR1); err != nil {
-		return err
-	}
-	said := ""
-	err = await(ctx, d, startTimeout, func() error {
-		log, err := os.ReadFile(coreDNSLog(d))
-		if err != nil {
-			return err
-		}
-		if said = string(outcome.Find(log[min(offset, len(log)):])); said == "" {
-			return errors.New("CoreDNS has not said yet whether it takes the Corefile")
-		}
+	if now, err := os.ReadFile(path); err == nil && string(now) == in.Corefile && k.answers(ctx, lab, in) == nil {
 		return nil
-	})
-	if err == nil && !strings.Contains(said, "Reloading complete") {
-		err = fmt.Errorf("corefile: CoreDNS refuses it and goes on with the old one: %s", strings.TrimSpace(said))
 	}
+	err := reloading{
+		path: path, signal: syscall.SIGUSR1,
+		outcome: regexp.MustCompile(`(?m)^.*(Reloading complete|\[ERROR\] (?:SIGUSR1|Restart failed)).*$`), success: "Reloading complete",
+	}.apply(ctx, daemon.At(lab.HostDir(k.host(in)), coredns), []byte(in.Corefile))
 	if err != nil {
-		return errors.Join(err, registry.WriteFile(path, before, 0o644))
+		return err
 	}
-	return await(ctx, d, startTimeout, func() error { return k.answers(ctx, lab, in) })
+	return k.answers(ctx, lab, in)
 }
-
-func coreDNSLog(d daemon.Daemon) string { return d.StateDir + "/" + d.Name + ".log" }
 
 func (k nodeLocalDNS) stop(ctx context.Context, lab registry.Lab, in NodeLocalDNSArgs) error {
 	dir := lab.HostDir(k.host(in))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/lab/podexec"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
 )
@@ -105,9 +106,6 @@ func (pod) check(c *checker, in PodArgs) {
 	c.length("resolvConf", len(in.ResolvConf.Searches), 0, 32)
 }
 
-// resolvConfPath is the file that `lab exec` mounts over a pod's /etc/resolv.conf.
-func resolvConfPath(lab registry.Lab, host string) string { return lab.HostDir(host) + "/resolv.conf" }
-
 func (r ResolvConf) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nameserver %s\n", r.Nameserver)
@@ -159,7 +157,7 @@ func (k pod) connect(ctx context.Context, lab registry.Lab, in PodArgs) (PodStat
 	if err := namespace.EnsureRoutes(name, route); err != nil {
 		return state, err
 	}
-	return state, registry.WriteFile(resolvConfPath(lab, host), []byte(in.ResolvConf.text()), 0o644)
+	return state, podexec.WriteFiles(lab, host, state.Address, in.ResolvConf.text())
 }
 
 func (k pod) alive(_ context.Context, lab registry.Lab, s *PodState) (bool, error) {

@@ -42,6 +42,7 @@ func New() (p.Provider, error) {
 			infer.Resource(newPod()),
 			infer.Resource(newNodeLocalDNS()),
 			infer.Resource(newProxy()),
+			infer.Resource(newPartner()),
 		).
 		Build()
 }

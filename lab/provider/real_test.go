@@ -1,15 +1,21 @@
 package provider
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,8 +27,10 @@ import (
 	"github.com/sallyport/sallyport/lab/daemon"
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
+	partnerd "github.com/sallyport/sallyport/lab/partner"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
+	"github.com/sallyport/sallyport/lab/status"
 )
 
 // programs is the directory with labd and coredns that real labs of this run use.
@@ -258,7 +266,7 @@ func TestNatPathWithRealPackets(t *testing.T) {
 	if _, err := l.dial("pod-a-1-1", "203.0.113.7:443"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a target taken off the policy: %v", err)
 	}
-	text, err := os.ReadFile(filepath.Join(labid.StateDir(l.id), "hosts", "pod-a-1-1", "resolv.conf"))
+	text, err := os.ReadFile(filepath.Join(labid.StateDir(l.id), "hosts", "pod-a-1-1", "etc", "resolv.conf"))
 	if err != nil || string(text) != "nameserver 169.254.20.10\nsearch default.svc.cluster.local\noptions ndots:2\n" {
 		t.Errorf("resolv.conf: %q %v", text, err)
 	}
@@ -499,7 +507,7 @@ func TestFleetWithRealPackets(t *testing.T) {
 	if got := fmt.Sprint(f.lookup("other.example.com")); got != "[203.0.113.8]" {
 		t.Errorf("after the new Corefile: %s", got)
 	}
-	if _, err := f.update(f.cache, f.cacheArgs(corefile("api.example.com")+"nonsense 169.254.20.10 {\n")); err == nil || !strings.Contains(err.Error(), "CoreDNS refuses it") {
+	if _, err := f.update(f.cache, f.cacheArgs(corefile("api.example.com")+"nonsense 169.254.20.10 {\n")); err == nil || !strings.Contains(err.Error(), "coredns: refuses the new configuration") {
 		t.Errorf("a broken Corefile: %v", err)
 	}
 	if now := daemon.At(f.hostDir("node-a-1"), coredns).PID(); now != pid {
@@ -536,4 +544,140 @@ func TestFleetWithRealPackets(t *testing.T) {
 
 func (l *realLab) hostDir(host string) string {
 	return filepath.Join(labid.StateDir(l.id), "hosts", host)
+}
+
+// call makes an HTTPS request from the pod to an address, with the server name, and returns status and the source the partner saw.
+func (l *realLab) call(address, host string) (int, string, error) {
+	l.t.Helper()
+	conn, err := l.dial("pod-a-1-1", address)
+	if err != nil {
+		return 0, "", err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	authority := x509.NewCertPool()
+	authority.AppendCertsFromPEM([]byte(l.network.text("caCertificate")))
+	secure := tls.Client(conn, &tls.Config{ServerName: host, RootCAs: authority})
+	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodGet, "https://"+host+"/", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	request.Close = true
+	if err := request.Write(secure); err != nil {
+		return 0, "", err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(secure), request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	var answer partnerd.Answer
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	return response.StatusCode, answer.Source, err
+}
+
+func (l *realLab) partnerArgs(name, host string, count int, allow ...string) map[string]any {
+	if allow == nil {
+		allow = []string{}
+	}
+	return l.args(map[string]any{
+		"name": name, "hosts": []string{host}, "addressCount": count, "port": 443, "allow": allow, "enforce": true,
+	})
+}
+
+func TestPartnerSeesAndRefusesSources(t *testing.T) {
+	f := newFleet(t)
+	api := f.mustCreate("Partner", "api", f.partnerArgs("api", "api.example.com", 1, "198.51.100.129/32", "198.51.100.130/32"))
+	other := f.mustCreate("Partner", "other", f.partnerArgs("other", "other.example.com", 1))
+	if got := api.state.Get("addresses").AsArray().Get(0).AsString(); got != "203.0.113.1" {
+		t.Fatalf("addresses: %v", got)
+	}
+	f.mustUpdate(f.dns, f.args(map[string]any{"records": []any{
+		map[string]any{"name": "api.example.com", "addresses": []string{"203.0.113.1"}, "ttl": 1},
+		map[string]any{"name": "other.example.com", "addresses": []string{"203.0.113.2"}, "ttl": 1},
+	}}))
+	f.mustUpdate(f.node, f.nodeArgs(f.gate.text("privateAddress"), "10.0.2.10/32:443", "10.0.2.11/32:443", "203.0.113.2/32:443"))
+	for private, public := range map[string]string{"10.0.2.10": "198.51.100.129", "10.0.2.11": "198.51.100.130"} {
+		var status int
+		var source string
+		var err error
+		f.eventually("a proxy follows the DNS", func() bool {
+			status, source, err = f.call(private+":443", "api.example.com")
+			return err == nil
+		})
+		if status != 200 || source != public {
+			t.Errorf("through %s: got %d from %s, want 200 from %s", private, status, source, public)
+		}
+	}
+	if status, source, err := f.call("203.0.113.2:443", "other.example.com"); status != 403 || source != "198.51.100.1" || err != nil {
+		t.Errorf("an empty allow list: got %d from %s, %v", status, source, err)
+	}
+	if _, _, err := f.call("10.0.2.10:443", "other.example.com"); err == nil {
+		t.Error("a proxy forwards a host that no route lists")
+	}
+
+	// Allow list, addresses and names change without cutting the open connection.
+	conn, err := f.dial("pod-a-1-1", "203.0.113.2:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte{partnerd.Ping}); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasSuffix(line, "refused\n") {
+		t.Fatalf("ping: %q %v", line, err)
+	}
+	pid := daemon.At(f.hostDir("partner-other"), partnerName).PID()
+	f.mustUpdate(other, f.partnerArgs("other", "other.example.com", 2, "198.51.100.1/32"))
+	if got := other.state.Get("addresses").AsArray(); got.Len() != 2 || got.Get(0).AsString() != "203.0.113.2" || got.Get(1).AsString() != "203.0.113.3" {
+		t.Errorf("addresses: %v", got)
+	}
+	if status, _, err := f.call("203.0.113.2:443", "other.example.com"); status != 200 || err != nil {
+		t.Errorf("after the allow list changed: %d %v", status, err)
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := conn.Read(make([]byte, 8)); n != 1 || err != nil {
+		t.Errorf("the open connection was cut: %d %v", n, err)
+	}
+	if now := daemon.At(f.hostDir("partner-other"), partnerName).PID(); now != pid {
+		t.Errorf("the partner was restarted: %d, then %d", pid, now)
+	}
+	f.mustUpdate(other, f.partnerArgs("other", "new.example.com", 1, "198.51.100.1/32"))
+	if status, _, err := f.call("203.0.113.2:443", "new.example.com"); status != 200 || err != nil {
+		t.Errorf("after the certificate changed: %d %v", status, err)
+	}
+	if got := other.state.Get("addresses").AsArray().Len(); got != 1 || !f.refresh(other) || !f.refresh(api) {
+		t.Errorf("%d addresses, or a partner reads as gone", got)
+	}
+
+	report, err := status.Look(t.Context(), openLab(t, f.id))
+	if err != nil || !report.Healthy || report.Routes == nil || report.Routes.Serial != 1 {
+		t.Errorf("status: %+v %v", report, err)
+	}
+	sources := map[string]bool{}
+	for _, host := range report.Hosts {
+		for source := range host.Sources {
+			sources[host.Name+" "+source] = true
+		}
+	}
+	want := map[string]bool{"partner-api 198.51.100.129": true, "partner-api 198.51.100.130": true, "partner-other 198.51.100.1": true}
+	if !reflect.DeepEqual(sources, want) {
+		t.Errorf("sources: %v", sources)
+	}
+	f.delete(other)
+	f.delete(api)
+	f.delete(f.network) // whatever else there is goes with it
+	f.nothingLeft()
+}
+
+func openLab(t *testing.T, id string) registry.Lab {
+	t.Helper()
+	lab, err := registry.Open(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab
 }
