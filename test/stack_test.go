@@ -45,8 +45,13 @@ func newEnvironment(t *testing.T, config string) *environment {
 		t: t, root: root, name: fmt.Sprintf("t%d-%d", os.Getpid(), stacks.Add(1)),
 		file: filepath.Join(t.TempDir(), "stack.yaml"), backend: t.TempDir(),
 	}
+	e.must("tools/pulumi.sh", "stack", "init", e.name)
+	// Pulumi writes the new stack's salt beside the project's own stack files; it belongs into ours.
+	written := filepath.Join(root, "stacks", "Pulumi."+e.name+".yaml")
+	if err := os.Rename(written, e.file); err != nil {
+		t.Fatal(err)
+	}
 	e.write(config)
-	e.must("tools/pulumi.sh", "stack", "init", e.name, "--config-file", e.file)
 	t.Cleanup(e.remove)
 	return e
 }
