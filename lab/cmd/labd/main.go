@@ -18,6 +18,7 @@ type command struct {
 
 var commands = []command{
 	{"container", "run the proxy image's root filesystem; started by the provider", container.Main},
+	{"load", "open connections at a given rate and measure how they fare", runLoad},
 	{"partner", "serve as a partner: TLS, allow list, record of source IPs", runPartner},
 	{"twhold", "hold source ports in TIME_WAIT, as a cloud's NAT does", runTwhold},
 }
