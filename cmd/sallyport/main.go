@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 		newPlanCommand(),
 		newAllowlistCommand(),
 		newImageCommand(),
+		newLabCommand(),
 	)
 	return root
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -28,6 +29,7 @@ import (
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
 	partnerd "github.com/sallyport/sallyport/lab/partner"
+	"github.com/sallyport/sallyport/lab/podexec"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
 	"github.com/sallyport/sallyport/lab/status"
@@ -36,7 +38,15 @@ import (
 // programs is the directory with labd and coredns that real labs of this run use.
 var programs string
 
+// insideArgument makes the test binary play the second step of `lab exec`.
+const insideArgument = "play-inside"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == insideArgument {
+		code, err := podexec.Inside(os.Args[2:])
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(code)
+	}
 	os.Exit(run(m))
 }
 
@@ -435,8 +445,8 @@ func newFleet(t *testing.T) *fleet {
 	l := newRealLab(t)
 	f := &fleet{realLab: l, root: root}
 	f.dns = l.mustCreate("UpstreamDNS", "dns", l.args(map[string]any{"records": []any{
-		map[string]any{"name": "api.example.com", "addresses": []string{"203.0.113.7"}, "ttl": 30},
-		map[string]any{"name": "other.example.com", "addresses": []string{"203.0.113.8"}, "ttl": 30},
+		map[string]any{"name": "api.example.com", "addresses": []string{"203.0.113.7"}, "ttl": 1},
+		map[string]any{"name": "other.example.com", "addresses": []string{"203.0.113.8"}, "ttl": 1},
 	}}))
 	proxies := `{"name":"proxy-a-1","zone":"a","address":"10.0.2.10","publicIPs":["198.51.100.129"]},` +
 		`{"name":"proxy-a-2","zone":"a","address":"10.0.2.11","publicIPs":["198.51.100.130"]}`
@@ -653,6 +663,27 @@ func TestPartnerSeesAndRefusesSources(t *testing.T) {
 		t.Errorf("%d addresses, or a partner reads as gone", got)
 	}
 
+	for _, c := range []struct {
+		command, want string
+		code          int
+	}{
+		{"curl -sS --max-time 5 https://api.example.com/", `"allowed":true`, 0},
+		{"curl -sS --max-time 5 https://new.example.com/", "Could not resolve host", 6},
+		{"cat /etc/resolv.conf", "nameserver 169.254.20.10", 0},
+		{"cat /etc/hosts", "pod-a-1-1", 0},
+		{"sh -c 'cat /proc/net/route >/dev/null; exit 7'", "", 7},
+		{"sh -c 'kill -TERM $$'", "", 143},
+		{"no-such-command", "command not found", 127},
+	} {
+		out, code := f.exec("pod-a-1-1", c.command)
+		if code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("%s: got exit code %d, want %d, and %q", c.command, code, c.code, out)
+		}
+	}
+	if _, err := podexec.Find(openLab(t, f.id), "pod-z"); err == nil || !strings.Contains(err.Error(), "its pods are pod-a-1-1") {
+		t.Errorf("an unknown pod: %v", err)
+	}
+
 	report, err := status.Look(t.Context(), openLab(t, f.id))
 	if err != nil || !report.Healthy || report.Routes == nil || report.Routes.Serial != 1 {
 		t.Errorf("status: %+v %v", report, err)
@@ -671,6 +702,28 @@ func TestPartnerSeesAndRefusesSources(t *testing.T) {
 	f.delete(api)
 	f.delete(f.network) // whatever else there is goes with it
 	f.nothingLeft()
+}
+
+// exec runs a shell command in a pod.
+func (l *realLab) exec(pod, command string) (string, int) {
+	l.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	args := []string{"sh", "-c", "exec " + command}
+	if !strings.Contains(command, " ") {
+		args = []string{command}
+	}
+	lab := openLab(l.t, l.id)
+	run := podexec.Command(l.t.Context(), lab, pod, []string{self, insideArgument}, args)
+	var out bytes.Buffer
+	run.Stdout, run.Stderr = &out, &out
+	code, err := podexec.Run(lab, pod, run)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return out.String(), code
 }
 
 func openLab(t *testing.T, id string) registry.Lab {
