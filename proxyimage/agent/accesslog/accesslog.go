@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
@@ -73,7 +74,7 @@ func Parse(text []byte) (Record, error) {
 	r := Record{
 		Refused: Reason(dash(l.Reason)), Client: l.Src, Port: l.Port, Dst: dash(l.Dst), Source: dash(l.Source),
 		In: uint64(max(l.In, 0)), Out: uint64(max(l.Out, 0)),
-		Connect: time.Duration(max(l.Connect, 0)) * time.Millisecond, Total: time.Duration(max(l.Total, 0)) * time.Millisecond,
+		Connect: milliseconds(l.Connect), Total: milliseconds(l.Total),
 	}
 	if sni := dash(l.SNI); sni != "" && routes.HostRule(sni) == "" && sni[0] != '*' {
 		r.Host = sni
@@ -95,6 +96,11 @@ func (r Record) refine() Reason {
 		return ClosedEarly
 	}
 	return NotTLS
+}
+
+// milliseconds converts a time, which is -1 for what did not come to pass.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(min(max(n, 0), math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 // dash turns HAProxy's sign for nothing into nothing.

@@ -111,7 +111,8 @@ func (s *Server) fill(reply, query *dns.Msg) {
 	}
 	question := query.Question[0]
 	name := strings.TrimSuffix(dns.CanonicalName(question.Name), ".")
-	if question.Qclass != dns.ClassINET || question.Qtype != dns.TypeA || routes.HostRule(name) != "" || !s.Covered(name) {
+	plain := routes.HostRule(name) == "" && name[0] != '*'
+	if question.Qclass != dns.ClassINET || question.Qtype != dns.TypeA || !plain || !s.Covered(name) {
 		reply.Rcode = dns.RcodeRefused
 		return
 	}
