@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/sallyport/sallyport/proxyimage/agent/dnsserver"
 )
 
 const (
@@ -41,48 +42,25 @@ type Config struct {
 // Server answers the queries of one node. Create it with Listen.
 type Server struct {
 	Config
-	servers  []*dns.Server
+	server   *dnsserver.Server
 	turn     atomic.Uint32
 	forwards chan struct{}
 }
 
 // Listen binds the address.
 func Listen(config Config) (*Server, error) {
-	packets, err := net.ListenPacket("udp", config.Address)
+	server, err := dnsserver.Listen(config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("SALLYPORT_DNS_LISTEN: %w", err)
 	}
-	// With port 0 both get the one that was found for UDP.
-	stream, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("SALLYPORT_DNS_LISTEN: %w", err), packets.Close())
-	}
-	s := &Server{Config: config, forwards: make(chan struct{}, maxForwards)}
-	handler := dns.HandlerFunc(s.serve)
-	s.servers = []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: stream, Handler: handler}}
-	return s, nil
+	return &Server{Config: config, server: server, forwards: make(chan struct{}, maxForwards)}, nil
 }
 
 // Addr is where the server listens.
-func (s *Server) Addr() net.Addr { return s.servers[0].PacketConn.LocalAddr() }
+func (s *Server) Addr() netip.AddrPort { return s.server.Addr() }
 
 // Run serves until ctx is done.
-func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, len(s.servers))
-	for _, server := range s.servers {
-		go func() { failed <- server.ActivateAndServe() }()
-	}
-	select {
-	case err := <-failed:
-		return fmt.Errorf("dns server: %w", err)
-	case <-ctx.Done():
-	}
-	var errs []error
-	for _, server := range s.servers {
-		errs = append(errs, server.Shutdown())
-	}
-	return errors.Join(errs...)
-}
+func (s *Server) Run(ctx context.Context) error { return s.server.Run(ctx, s.serve) }
 
 func (s *Server) serve(w dns.ResponseWriter, query *dns.Msg) {
 	_, tcp := w.RemoteAddr().(*net.TCPAddr)

@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"github.com/sallyport/sallyport/proxyimage/agent/dnsserver"
 	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 	"github.com/sallyport/sallyport/proxyimage/routes"
@@ -36,62 +36,24 @@ type Config struct {
 // Server is the cache. Create it with Listen.
 type Server struct {
 	Config
-	cache   *cache
-	servers []*dns.Server
-	address netip.AddrPort
+	cache  *cache
+	server *dnsserver.Server
 }
 
 // Listen binds a free port of loopback, UDP and TCP.
 func Listen(config Config) (*Server, error) {
-	s := &Server{Config: config}
-	s.cache = newCache(config.Lookup)
-	packets, stream, err := listenBoth()
+	server, err := dnsserver.Listen("127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("wildcard resolver: %w", err)
 	}
-	s.address = stream.Addr().(*net.TCPAddr).AddrPort()
-	handler := dns.HandlerFunc(s.serve)
-	s.servers = []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: stream, Handler: handler}}
-	return s, nil
-}
-
-// listenBoth finds a port that is free for both protocols.
-func listenBoth() (net.PacketConn, net.Listener, error) {
-	var errs []error
-	for range 10 {
-		packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			return nil, nil, err
-		}
-		stream, err := net.Listen("tcp4", packets.LocalAddr().String())
-		if err == nil {
-			return packets, stream, nil
-		}
-		errs = append(errs, err, packets.Close())
-	}
-	return nil, nil, errors.Join(errs...)
+	return &Server{Config: config, cache: newCache(config.Lookup), server: server}, nil
 }
 
 // Address is where the server listens.
-func (s *Server) Address() netip.AddrPort { return s.address }
+func (s *Server) Address() netip.AddrPort { return s.server.Addr() }
 
 // Run serves until ctx is done.
-func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, len(s.servers))
-	for _, server := range s.servers {
-		go func() { failed <- server.ActivateAndServe() }()
-	}
-	select {
-	case err := <-failed:
-		return fmt.Errorf("wildcard resolver: %w", err)
-	case <-ctx.Done():
-	}
-	var errs []error
-	for _, server := range s.servers {
-		errs = append(errs, server.Shutdown())
-	}
-	return errors.Join(errs...)
-}
+func (s *Server) Run(ctx context.Context) error { return s.server.Run(ctx, s.serve) }
 
 // serve answers one query.
 func (s *Server) serve(w dns.ResponseWriter, query *dns.Msg) {
