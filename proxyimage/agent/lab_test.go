@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -240,17 +241,24 @@ func (l *lab) publish(doc routes.Document) {
 // start starts the agent.
 func (l *lab) start() {
 	l.t.Helper()
-	self, err := os.Executable()
-	l.must(err)
-	l.command = exec.Command(self)
-	l.command.Env, l.command.Stderr = l.env, l.log
-	l.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	l.must(in(l.proxy, l.command.Start))
+	l.command = l.agent(l.proxy)
 	l.ended = make(chan struct{})
 	go func(command *exec.Cmd, ended chan struct{}) {
 		l.exit = command.Wait()
 		close(ended)
 	}(l.command, l.ended)
+}
+
+// agent starts an agent in a namespace, with the lab's environment and more.
+func (l *lab) agent(where netns.NsHandle, more ...string) *exec.Cmd {
+	l.t.Helper()
+	self, err := os.Executable()
+	l.must(err)
+	command := exec.Command(self)
+	command.Env, command.Stderr = append(slices.Clone(l.env), more...), l.log
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	l.must(in(where, command.Start))
+	return command
 }
 
 // stop kills the agent and everything it started.
@@ -395,7 +403,7 @@ func (l *lab) metric(name string) string {
 	return ""
 }
 
-// children returns the HAProxy processes: the master and its workers.
+// haproxy returns the HAProxy processes: the master and its workers.
 func (l *lab) haproxy() (master int, workers []int) {
 	l.t.Helper()
 	masters := childrenOf(l.command.Process.Pid)
