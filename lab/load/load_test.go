@@ -23,19 +23,17 @@ import (
 	"github.com/sallyport/sallyport/lab/pki"
 )
 
-// childVariable makes the test binary a child process: "load" or "partner <configuration>".
-const childVariable = "SALLYPORT_LOAD_TEST_CHILD"
-
+// TestMain lets the test binary be its own child processes: "child load" or "child partner <configuration>".
 func TestMain(m *testing.M) {
-	mode, argument, _ := strings.Cut(os.Getenv(childVariable), " ")
-	var err error
-	switch mode {
-	case "":
+	if len(os.Args) < 3 || os.Args[1] != "child" {
 		os.Exit(m.Run())
+	}
+	var err error
+	switch os.Args[2] {
 	case "load":
 		err = Main(context.Background(), os.Stdin, os.Stdout, nil)
 	case "partner":
-		err = partner.Run(context.Background(), argument, nil, func() { fmt.Println("ready") })
+		err = partner.Run(context.Background(), os.Args[3], nil, func() { fmt.Println("ready") })
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -84,8 +82,7 @@ func (p *peer) write(t *testing.T) {
 // start runs the partner; begin starts the process, in a namespace or not.
 func (p *peer) start(t *testing.T, begin func(*exec.Cmd) error) {
 	t.Helper()
-	p.command = exec.Command(os.Args[0])
-	p.command.Env = append(os.Environ(), childVariable+"=partner "+p.file)
+	p.command = exec.Command(os.Args[0], "child", "partner", p.file)
 	p.command.Stderr = os.Stderr
 	out, err := p.command.StdoutPipe()
 	if err != nil {
