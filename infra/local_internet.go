@@ -76,18 +76,27 @@ func (l *local) allowedSources(d destinations.Destination) pulumi.StringArray {
 // createUpstreamDNS publishes the partners' names.
 func (l *local) createUpstreamDNS() error {
 	var records []lab.Record
-	publish := func(hosts []string, partner *lab.Partner) {
+	publish := func(hosts []string, addresses pulumi.StringArray) {
 		for _, host := range hosts {
-			records = append(records, lab.Record{Name: host, Addresses: partner.Addresses, TTL: recordTTLSeconds})
+			records = append(records, lab.Record{Name: host, Addresses: addresses, TTL: recordTTLSeconds})
 		}
 	}
 	for _, d := range l.settings.Destinations {
-		publish(d.Hosts, l.partners[d.Name])
+		publish(d.Hosts, l.partnerAddresses(d.Name, d.Demand.Addresses))
 	}
 	for i, host := range l.settings.Lab.UnlistedHosts {
-		publish([]string{host}, l.partners[unlistedName(i)])
+		publish([]string{host}, l.partnerAddresses(unlistedName(i), 1))
 	}
 	var err error
 	l.dns, err = lab.NewUpstreamDNS(l.ctx, "dns", &lab.UpstreamDNSArgs{Lab: l.network.Lab, Records: records})
 	return err
+}
+
+// partnerAddresses are the addresses of a partner one by one: how many there are is known before they are.
+func (l *local) partnerAddresses(name string, count int) pulumi.StringArray {
+	addresses := make(pulumi.StringArray, count)
+	for i := range addresses {
+		addresses[i] = l.partners[name].Addresses.Index(pulumi.Int(i))
+	}
+	return addresses
 }

@@ -69,8 +69,7 @@ func (l *local) egressPolicy() []lab.Egress {
 		if viaProxy(d) {
 			continue
 		}
-		for i := range d.Demand.Addresses {
-			address := l.partners[d.Name].Addresses.Index(pulumi.Int(i))
+		for _, address := range l.partnerAddresses(d.Name, d.Demand.Addresses) {
 			rules = append(rules, lab.Egress{CIDR: pulumi.Sprintf("%s/32", address), Port: d.Port})
 		}
 	}

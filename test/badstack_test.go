@@ -105,7 +105,7 @@ func TestAHugeStackFileIsRefused(t *testing.T) {
 
 // goodConfig is a small valid stack.
 const goodConfig = `config:
-  pulumi:disable-default-providers: ["*"]
+  pulumi:disable-default-providers: [aws, gcp, kubernetes]
   sallyport:cloud: local
   sallyport:cluster: {zones: [a, b], nodes: 2}
   sallyport:destinations:
