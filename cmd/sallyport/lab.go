@@ -63,23 +63,33 @@ func newLabExecCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "exec POD -- COMMAND [ARGUMENT...]",
 		Short: "Run a command in a pod: its network, its resolver, the lab's certificate authority; the rest is this machine's",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) < 2 {
+		RunE: func(command *cobra.Command, args []string) error {
+			pod, run := splitExec(args)
+			if pod == "" || len(run) == 0 {
 				return errors.New("lab exec: needs a pod and a command, such as: sallyport lab exec pod-a-1-1 -- curl https://HOST/")
 			}
-			return nil
-		},
-		RunE: func(command *cobra.Command, args []string) error {
 			lab, err := choice.open()
 			if err != nil {
 				return err
 			}
-			return execInPod(command, lab, args[0], args[1:])
+			return execInPod(command, lab, pod, run)
 		},
 	}
 	command.Flags().SetInterspersed(false) // what follows the pod belongs to the command
 	choice.flags(command)
 	return command
+}
+
+// splitExec takes POD [--] COMMAND... apart.
+func splitExec(args []string) (pod string, run []string) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	pod, run = args[0], args[1:]
+	if len(run) > 0 && run[0] == "--" {
+		run = run[1:]
+	}
+	return pod, run
 }
 
 // execInPod runs a command with this program's standard streams and ends with its exit code.
