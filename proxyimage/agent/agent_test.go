@@ -465,10 +465,11 @@ func TestDrainLetsConnectionsEnd(t *testing.T) {
 	defer held.Close()
 	l.must(l.command.Process.Signal(syscall.SIGTERM))
 	l.eventually(200*time.Millisecond, "not ready", func() error {
-		if code, _, err := l.get("/readyz"); err != nil || code != http.StatusServiceUnavailable {
-			return fmt.Errorf("status %d, %v", code, err)
+		code, _, err := l.get("/readyz")
+		if err == nil && code != http.StatusServiceUnavailable {
+			err = fmt.Errorf("status %d", code)
 		}
-		return nil
+		return err
 	})
 	l.must(l.served("api.example.com", 443)) // until it has got about
 	l.eventually(4*time.Second, "closed", func() error {

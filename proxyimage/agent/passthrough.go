@@ -31,6 +31,8 @@ const (
 	firstLookups = 150 * time.Millisecond
 	// retryApply is the pause after a change that did not succeed.
 	retryApply = time.Second
+	// maxRetryReload bounds the pause after a reload that failed; the first is retryApply, then doubling.
+	maxRetryReload = 30 * time.Second
 	// saveInterval is how often new answers are written to disk.
 	saveInterval = 5 * time.Second
 )
@@ -54,8 +56,10 @@ type passthrough struct {
 	up       chan struct{} // HAProxy was started
 
 	// Of the loop only.
-	ports   []int // that HAProxy listens on, or will after its next start
-	running sync.WaitGroup
+	ports         []int // that HAProxy listens on, or will after its next start
+	failedReloads int   // in a row
+	reloadAfter   time.Time
+	running       sync.WaitGroup
 }
 
 func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents, reaper *reap.Reaper) (*passthrough, error) {
@@ -133,6 +137,7 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 			return
 		case doc := <-p.docs.out:
 			p.adopt(ctx, doc)
+			p.failedReloads, p.reloadAfter = 0, time.Time{}
 		case <-p.up:
 			p.maps.Forget()
 		case <-p.wake:
@@ -142,9 +147,12 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 			p.save()
 			continue
 		}
-		retry = nil
-		if err := p.apply(ctx, cancel); err != nil && ctx.Err() == nil {
+		err := p.apply(ctx, cancel)
+		if err != nil && ctx.Err() == nil {
 			p.logger.Error("cannot bring haproxy to the state of the routes document", "error", err)
+		}
+		retry = nil
+		if err != nil || p.failedReloads > 0 {
 			retry = time.After(retryApply)
 		}
 	}
@@ -185,7 +193,7 @@ func (p *passthrough) apply(ctx context.Context, cancel context.CancelCauseFunc)
 		return p.start(ctx, cancel, f)
 	}
 	err := p.commit(ctx, want)
-	if slices.Equal(f.ports, p.ports) {
+	if slices.Equal(f.ports, p.ports) || time.Now().Before(p.reloadAfter) {
 		return err
 	}
 	return errors.Join(err, p.reload(ctx, f))
@@ -246,9 +254,11 @@ func (p *passthrough) reload(ctx context.Context, f *force) error {
 	err = p.process.Reload(ctx, text)
 	if err != nil && !errors.Is(err, haproxy.ErrNotRunning) {
 		p.metrics.reloads.WithLabelValues("failed").Inc()
+		p.reloadAfter = time.Now().Add(min(retryApply<<min(p.failedReloads, 10), maxRetryReload))
+		p.failedReloads++
 		return err
 	}
-	p.ports = f.ports
+	p.ports, p.failedReloads = f.ports, 0
 	p.maps.Forget()
 	nudge(p.wake)
 	if err != nil {

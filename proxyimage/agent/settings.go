@@ -155,37 +155,61 @@ func list(text string) []string {
 	return all
 }
 
-// validate checks the rules between values and returns all problems.
+// rules collects the problems of values.
+type rules []error
+
+// need adds a problem unless ok.
+func (r *rules) need(ok bool, name, rule string, value any) {
+	if !ok {
+		*r = append(*r, fmt.Errorf("%s: %s, got %q", name, rule, fmt.Sprint(value)))
+	}
+}
+
+// validate checks every value and returns all problems.
 func (s settings) validate() error {
-	var errs []error
-	rule := func(ok bool, name, rule string, value any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: %s, got %q", name, rule, fmt.Sprint(value)))
-		}
-	}
-	rule(s.mode == ModePassthrough || s.mode == ModeResolver, "SALLYPORT_MODE", "must be passthrough or resolver", s.mode)
+	var r rules
+	s.validatePlaces(&r)
+	s.validateNumbers(&r)
+	return errors.Join(r...)
+}
+
+// validatePlaces checks paths, addresses and the mode.
+func (s settings) validatePlaces(r *rules) {
+	r.need(s.mode == ModePassthrough || s.mode == ModeResolver, "SALLYPORT_MODE", "must be passthrough or resolver", s.mode)
 	if _, err := source.Open(s.routes); err != nil {
-		errs = append(errs, fmt.Errorf("SALLYPORT_ROUTES: %w", err))
+		*r = append(*r, fmt.Errorf("SALLYPORT_ROUTES: %w", err))
 	}
-	rule(filepath.IsAbs(s.stateDir), "SALLYPORT_STATE_DIR", "must be an absolute path", s.stateDir)
-	rule(filepath.IsAbs(s.runDir), "SALLYPORT_RUN_DIR", "must be an absolute path", s.runDir)
-	rule(len(s.dnsServers) > 0, "SALLYPORT_DNS_SERVERS", "needs at least one server", "")
+	r.need(filepath.IsAbs(s.stateDir), "SALLYPORT_STATE_DIR", "must be an absolute path", s.stateDir)
+	r.need(filepath.IsAbs(s.runDir), "SALLYPORT_RUN_DIR", "must be an absolute path", s.runDir)
+	r.need(len(s.dnsServers) > 0, "SALLYPORT_DNS_SERVERS", "needs at least one server", "")
 	for _, ip := range s.sourceIPs {
-		rule(!ip.IsValid() || ip.Is4() && !ip.IsUnspecified(), "SALLYPORT_SOURCE_IPS", "must be IPv4 addresses", ip)
+		r.need(!ip.IsValid() || ip.Is4() && !ip.IsUnspecified(), "SALLYPORT_SOURCE_IPS", "must be IPv4 addresses", ip)
 	}
-	rule(s.drain >= 0 && s.drain <= time.Hour, "SALLYPORT_DRAIN", "must be 0s to 1h", s.drain)
-	rule(s.probeInterval >= 50*time.Millisecond && s.probeInterval <= time.Minute, "SALLYPORT_PROBE_INTERVAL", "must be 50ms to 1m", s.probeInterval)
-	rule(s.idleTimeout >= time.Second && s.idleTimeout <= 24*time.Hour, "SALLYPORT_IDLE_TIMEOUT", "must be 1s to 24h", s.idleTimeout)
-	rule(s.threads >= 1 && s.threads <= 64, "SALLYPORT_THREADS", "must be 1 to 64", s.threads)
-	rule(s.maxConnections >= 0 && s.maxConnections <= 1_000_000, "SALLYPORT_MAX_CONNECTIONS", "must be 0 (from the limit on open files) to 1000000", s.maxConnections)
-	for name, listen := range map[string]string{"SALLYPORT_HTTP_LISTEN": s.httpListen, "SALLYPORT_DNS_LISTEN": s.dnsListen} {
-		_, port, err := net.SplitHostPort(listen)
-		n, numeric := strconv.Atoi(port)
-		rule(err == nil && numeric == nil && n >= 0 && n <= 65535, name, "must be address:port", listen)
-	}
+	r.need(isHostPort(s.httpListen), "SALLYPORT_HTTP_LISTEN", "must be address:port", s.httpListen)
+	r.need(isHostPort(s.dnsListen), "SALLYPORT_DNS_LISTEN", "must be address:port", s.dnsListen)
 	if s.mode == ModePassthrough {
-		info, err := os.Stat(s.haproxy)
-		rule(err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0, "SALLYPORT_HAPROXY", "must be a program", s.haproxy)
+		r.need(isProgram(s.haproxy), "SALLYPORT_HAPROXY", "must be a program", s.haproxy)
 	}
-	return errors.Join(errs...)
+}
+
+// validateNumbers checks durations and counts.
+func (s settings) validateNumbers(r *rules) {
+	within := func(d, low, high time.Duration) bool { return d >= low && d <= high }
+	r.need(within(s.drain, 0, time.Hour), "SALLYPORT_DRAIN", "must be 0s to 1h", s.drain)
+	r.need(within(s.probeInterval, 50*time.Millisecond, time.Minute), "SALLYPORT_PROBE_INTERVAL", "must be 50ms to 1m", s.probeInterval)
+	r.need(within(s.idleTimeout, time.Second, 24*time.Hour), "SALLYPORT_IDLE_TIMEOUT", "must be 1s to 24h", s.idleTimeout)
+	r.need(s.threads >= 1 && s.threads <= 64, "SALLYPORT_THREADS", "must be 1 to 64", s.threads)
+	r.need(s.maxConnections >= 0 && s.maxConnections <= 1_000_000, "SALLYPORT_MAX_CONNECTIONS",
+		"must be 0 (from the limit on open files) to 1000000", s.maxConnections)
+}
+
+func isHostPort(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	n, numeric := strconv.Atoi(port)
+	return err == nil && numeric == nil && n >= 0 && n <= 65535
+}
+
+func isProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }

@@ -79,7 +79,7 @@ func TestConnectionLimitFollowsTheLimitOnFiles(t *testing.T) {
 	if err != nil || auto < 1 || auto > maxConnections {
 		t.Fatalf("%d, %v", auto, err)
 	}
-	p.settings.maxConnections = 10_000_000
+	p.maxConnections = 10_000_000
 	if _, err := p.connectionLimit(); err == nil || !strings.Contains(err.Error(), "raise the limit on open files") {
 		t.Errorf("error %v", err)
 	}

@@ -31,7 +31,7 @@ type traffic struct {
 func (t *traffic) line(text []byte) {
 	record, err := accesslog.Parse(text)
 	if err != nil {
-		t.say(slog.LevelWarn, "unreadable line in haproxy's access log", "unreadable", "")
+		t.say("unreadable line in haproxy's access log", "unreadable", "")
 		return
 	}
 	destination := ""
@@ -42,7 +42,7 @@ func (t *traffic) line(text []byte) {
 	}
 	if record.Refused != "" {
 		t.metrics.refusals.WithLabelValues(string(record.Refused), destination).Inc()
-		t.say(slog.LevelWarn, "connection refused", string(record.Refused), record.Host,
+		t.say("connection refused", string(record.Refused), record.Host,
 			"client", record.Client, "port", record.Port, "destination", destination, "address", record.Dst)
 		return
 	}
@@ -51,19 +51,19 @@ func (t *traffic) line(text []byte) {
 	t.metrics.bytes.WithLabelValues(destination, "out").Add(float64(record.Out))
 	if record.Failed {
 		t.metrics.failed.WithLabelValues(destination).Inc()
-		t.say(slog.LevelWarn, "destination does not accept a connection", "connect-failed", record.Host,
+		t.say("destination does not accept a connection", "connect-failed", record.Host,
 			"destination", destination, "address", record.Dst, "source", record.Source, "after", record.Total.String())
 	}
 }
 
-// say logs a thing about a host once a minute.
-func (t *traffic) say(level slog.Level, message, reason, host string, args ...any) {
+// say warns of a thing about a host once a minute.
+func (t *traffic) say(message, reason, host string, args ...any) {
 	allowed, silenced := t.limiter.Allow(time.Now(), reason, host)
 	for _, s := range silenced {
 		t.logger.Warn("the same again in the last minute", "reason", s.Reason, "host", s.Host, "count", s.Count)
 	}
 	if allowed {
-		t.logger.Log(context.Background(), level, message, append([]any{"reason", reason, "host", host}, args...)...)
+		t.logger.Warn(message, append([]any{"reason", reason, "host", host}, args...)...)
 	}
 }
 
@@ -79,7 +79,7 @@ func (t *traffic) poll(ctx context.Context, process *haproxy.Process) {
 		if process.Serving() {
 			t.metrics.up.Set(1)
 			if err := t.update(ctx, process.Admin()); err != nil && ctx.Err() == nil {
-				t.say(slog.LevelWarn, "cannot read haproxy's figures", "figures", "", "error", err)
+				t.say("cannot read haproxy's figures", "figures", "", "error", err)
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func (t *traffic) update(ctx context.Context, admin *haproxy.Admin) error {
 	}
 	for client, attempts := range clients {
 		if attempts != t.attempts[client] {
-			t.say(slog.LevelWarn, "connection refused", string(accesslog.ClientNotAllowed), "", "client", client, "attempts", attempts)
+			t.say("connection refused", string(accesslog.ClientNotAllowed), "", "client", client, "attempts", attempts)
 		}
 	}
 	t.attempts = clients

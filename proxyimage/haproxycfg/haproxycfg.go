@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"text/template"
 	"time"
 )
@@ -99,45 +100,41 @@ var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/+-]*$`)
 // maxSocketPath is the longest path of a Unix socket on Linux, less the suffix that HAProxy adds while it replaces one.
 const maxSocketPath = 107 - len(".4194304.tmp")
 
+// rules collects the problems of values.
+type rules []error
+
+// need adds a problem unless ok.
+func (r *rules) need(ok bool, field, rule string, value any) {
+	if !ok {
+		*r = append(*r, fmt.Errorf("haproxy configuration: %s: %s, got %v", field, rule, value))
+	}
+}
+
 func (p Passthrough) validate() error {
-	var errs []error
-	add := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("haproxy configuration: "+format, args...))
-	}
-	for field, dir := range map[string]string{"RunDir": p.RunDir, "MapDir": p.MapDir} {
-		if !plainPath.MatchString(dir) {
-			add("%s: must be an absolute path of letters, digits and ._/+-, got %q", field, dir)
-		}
-	}
-	if len(HealthSocket(p.RunDir)) > maxSocketPath {
-		add("RunDir: socket paths must not be longer than %d bytes, got %d", maxSocketPath, len(HealthSocket(p.RunDir)))
-	}
+	var r rules
+	p.validatePlaces(&r)
 	for i, port := range p.Ports {
-		if port < 1 || port > 65535 || i > 0 && p.Ports[i-1] == port {
-			add("Ports: must be different ports 1 to 65535, got %d", port)
-		}
+		r.need(port >= 1 && port <= 65535 && (i == 0 || p.Ports[i-1] != port), "Ports", "must be different ports 1 to 65535", port)
 	}
+	r.need(p.MaxConnections >= 1, "MaxConnections", "must be at least 1", p.MaxConnections)
+	r.need(p.Threads >= 1 && p.Threads <= 64, "Threads", "must be 1 to 64", p.Threads)
+	r.need(p.IdleTimeout >= time.Second, "IdleTimeout", "must be at least 1s", p.IdleTimeout)
+	r.need(p.HardStop >= time.Second, "HardStop", "must be at least 1s", p.HardStop)
+	return errors.Join(r...)
+}
+
+// validatePlaces checks paths and addresses.
+func (p Passthrough) validatePlaces(r *rules) {
+	const path = "must be an absolute path of letters, digits and ._/+-"
+	r.need(plainPath.MatchString(p.RunDir), "RunDir", path, strconv.Quote(p.RunDir))
+	r.need(plainPath.MatchString(p.MapDir), "MapDir", path, strconv.Quote(p.MapDir))
+	length := len(HealthSocket(p.RunDir))
+	r.need(length <= maxSocketPath, "RunDir", fmt.Sprintf("socket paths must not be longer than %d bytes", maxSocketPath), length)
 	for _, ip := range p.SourceIPs {
-		if !ip.Is4() || ip.IsUnspecified() {
-			add("SourceIPs: must be IPv4 addresses, got %s", ip)
-		}
+		r.need(ip.Is4() && !ip.IsUnspecified(), "SourceIPs", "must be IPv4 addresses", ip)
 	}
-	if p.Listen.Zone() != "" {
-		add("Listen: must not have a zone, got %s", p.Listen)
-	}
-	if !p.Resolver.IsValid() || !p.Resolver.Addr().IsLoopback() {
-		add("Resolver: must be on loopback, got %s", p.Resolver)
-	}
-	if p.MaxConnections < 1 {
-		add("MaxConnections: must be at least 1, got %d", p.MaxConnections)
-	}
-	if p.Threads < 1 || p.Threads > 64 {
-		add("Threads: must be 1 to 64, got %d", p.Threads)
-	}
-	if p.IdleTimeout < time.Second || p.HardStop < time.Second {
-		add("IdleTimeout, HardStop: must be at least 1 s, got %s and %s", p.IdleTimeout, p.HardStop)
-	}
-	return errors.Join(errs...)
+	r.need(p.Listen.Zone() == "", "Listen", "must not have a zone", p.Listen)
+	r.need(p.Resolver.IsValid() && p.Resolver.Addr().IsLoopback(), "Resolver", "must be on loopback", p.Resolver)
 }
 
 // view is what the template sees.

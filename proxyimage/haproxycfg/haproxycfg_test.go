@@ -53,7 +53,7 @@ func TestRenderRefusesWhatHAProxyWouldMisread(t *testing.T) {
 		"no resolver":            {func(p *Passthrough) { p.Resolver = netip.AddrPort{} }, "must be on loopback"},
 		"no connections":         {func(p *Passthrough) { p.MaxConnections = 0 }, "must be at least 1"},
 		"65 threads":             {func(p *Passthrough) { p.Threads = 65 }, "must be 1 to 64"},
-		"sub-second timeout":     {func(p *Passthrough) { p.IdleTimeout = time.Millisecond }, "at least 1 s"},
+		"sub-second timeout":     {func(p *Passthrough) { p.IdleTimeout = time.Millisecond }, "at least 1s"},
 		"listen with a zone":     {func(p *Passthrough) { p.Listen = netip.MustParseAddr("fe80::1%eth0") }, "must not have a zone"},
 	}
 	for name, test := range tests {

@@ -39,10 +39,11 @@ func (p *Process) Reload(ctx context.Context, text string) error {
 	if err != nil {
 		return errors.Join(ErrNotRunning, err)
 	}
+	p.clearFailed()
 	if err := master.Signal(syscall.SIGUSR2); err != nil {
 		return errors.Join(ErrNotRunning, err)
 	}
-	if _, err := p.awaitWorker(ctx, master.Pid, before.PID); err != nil {
+	if err := p.awaitWorker(ctx, master.Pid, before.PID); err != nil {
 		return errors.Join(fmt.Errorf("haproxy: reload failed, the old configuration stays: %w", err), atomicfile.Write(p.configPath(), old))
 	}
 	return nil
@@ -72,6 +73,14 @@ func (p *Process) Stop(ctx context.Context) {
 	}
 	p.killAll(master)
 	<-exited
+}
+
+// clearFailed forgets news about earlier workers.
+func (p *Process) clearFailed() {
+	select {
+	case <-p.failed:
+	default:
+	}
 }
 
 func (p *Process) isStopping() bool {

@@ -6,11 +6,8 @@
 package haproxy
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,13 +15,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/proxyimage/agent/atomicfile"
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
@@ -68,6 +62,8 @@ type Process struct {
 	admin  *Admin
 	health *http.Client
 
+	failed chan struct{} // news that a new worker failed to start
+
 	mu       sync.Mutex
 	master   *os.Process   // nil if none runs
 	exited   chan struct{} // closed when master has gone
@@ -84,7 +80,7 @@ func New(o Options) *Process {
 		return new(net.Dialer).DialContext(ctx, "unix", haproxycfg.HealthSocket(o.RunDir))
 	}
 	return &Process{
-		Options: o, admin: NewAdmin(haproxycfg.AdminSocket(o.RunDir)),
+		Options: o, admin: NewAdmin(haproxycfg.AdminSocket(o.RunDir)), failed: make(chan struct{}, 1),
 		health: &http.Client{Timeout: watchInterval, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
 	}
 }
@@ -183,46 +179,6 @@ func backoff(failures int) time.Duration {
 	return min(100*time.Millisecond<<min(failures-2, 10), maxBackoff)
 }
 
-// pipe returns the writing end of a pipe whose lines go to f. It outlives a single HAProxy: old workers go on writing.
-func (p *Process) pipe(f func([]byte)) (*os.File, error) {
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("haproxy: %w", err)
-	}
-	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, pipeBytes); err != nil {
-		p.Logger.Warn("the log pipe stays small: lines may be lost under load", "error", err)
-	}
-	go func() {
-		defer reader.Close()
-		lines := bufio.NewReaderSize(reader, 64<<10)
-		for {
-			line, err := lines.ReadSlice('\n')
-			if len(line) > 0 && !errors.Is(err, bufio.ErrBufferFull) {
-				f(line)
-			}
-			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-				if !errors.Is(err, io.EOF) {
-					p.Logger.Error("cannot read haproxy's log", "error", err)
-				}
-				return
-			}
-		}
-	}()
-	return writer, nil
-}
-
-// message logs a line that HAProxy wrote to standard error.
-func (p *Process) message(line []byte) {
-	level := slog.LevelDebug
-	switch text := string(line); {
-	case strings.HasPrefix(text, "[ALERT]"):
-		level = slog.LevelError
-	case strings.HasPrefix(text, "[WARNING]"):
-		level = slog.LevelWarn
-	}
-	p.Logger.Log(context.Background(), level, "haproxy", "message", strings.TrimSpace(string(line)))
-}
-
 // runOnce starts HAProxy and returns when it has gone.
 func (p *Process) runOnce(ctx context.Context, out, messages *os.File) error {
 	// The death signal is sent when the thread that started the child ends, so the thread must live as long.
@@ -236,6 +192,7 @@ func (p *Process) runOnce(ctx context.Context, out, messages *os.File) error {
 		return fmt.Errorf("haproxy: %w", err)
 	}
 	exited := make(chan struct{})
+	p.clearFailed()
 	p.mu.Lock()
 	p.master, p.exited = cmd.Process, exited
 	stopping := p.stopping
@@ -255,103 +212,4 @@ func (p *Process) runOnce(ctx context.Context, out, messages *os.File) error {
 	close(exited)
 	<-watched
 	return err
-}
-
-// watch waits until the started HAProxy answers, then keeps asking, and kills it when it hangs.
-func (p *Process) watch(ctx context.Context, master *os.Process, exited <-chan struct{}) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-exited:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	if _, err := p.awaitWorker(ctx, master.Pid, 0); err != nil {
-		if ctx.Err() == nil {
-			p.Logger.Error("haproxy does not answer after its start and is killed", "error", err)
-			_ = master.Kill()
-		}
-		return
-	}
-	p.setServing(true, exited)
-	p.Up()
-	for failures := 0; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(watchInterval):
-		}
-		err := p.probe(ctx)
-		if ctx.Err() != nil || p.isStopping() {
-			return
-		}
-		p.setServing(err == nil, exited)
-		if err == nil {
-			failures = 0
-		} else if failures++; failures >= watchFailures {
-			p.Logger.Error("haproxy hangs and is killed", "error", err)
-			p.killAll(master)
-			return
-		}
-	}
-}
-
-// setServing records the state unless the process it is about has gone.
-func (p *Process) setServing(serving bool, exited <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.exited == exited && p.master != nil {
-		p.serving = serving
-	}
-}
-
-// probe asks the health frontend.
-func (p *Process) probe(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://haproxy/", nil)
-	if err != nil {
-		return err
-	}
-	response, err := p.health.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("health: status %d", response.StatusCode)
-	}
-	return nil
-}
-
-// awaitWorker waits for a worker of the master that is not old, and returns its process id.
-func (p *Process) awaitWorker(ctx context.Context, master, old int) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		info, err := p.admin.Info(ctx)
-		if err == nil && info.PID != old && parentOf(info.PID) == master {
-			return info.PID, nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, fmt.Errorf("haproxy: no worker answers within %s: %w", startTimeout, errors.Join(err, ctx.Err()))
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
-// parentOf returns the parent of a process, or 0.
-func parentOf(pid int) int {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0
-	}
-	// The second field is the name in parentheses and may hold anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(fields[1])
-	return parent
 }

@@ -1,0 +1,61 @@
+package haproxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipe returns the writing end of a pipe whose lines go to f. It outlives a single HAProxy: old workers go on writing.
+func (p *Process) pipe(f func([]byte)) (*os.File, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("haproxy: %w", err)
+	}
+	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, pipeBytes); err != nil {
+		p.Logger.Warn("the log pipe stays small: lines may be lost under load", "error", err)
+	}
+	go func() {
+		defer reader.Close()
+		lines := bufio.NewReaderSize(reader, 64<<10)
+		for {
+			line, err := lines.ReadSlice('\n')
+			if len(line) > 0 && !errors.Is(err, bufio.ErrBufferFull) {
+				f(line)
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				if !errors.Is(err, io.EOF) {
+					p.Logger.Error("cannot read haproxy's log", "error", err)
+				}
+				return
+			}
+		}
+	}()
+	return writer, nil
+}
+
+// message logs a line that HAProxy wrote to standard error.
+func (p *Process) message(line []byte) {
+	if bytes.Contains(line, []byte("Loading failure!")) {
+		select {
+		case p.failed <- struct{}{}:
+		default:
+		}
+	}
+	level := slog.LevelDebug
+	switch text := string(line); {
+	case strings.HasPrefix(text, "[ALERT]"):
+		level = slog.LevelError
+	case strings.HasPrefix(text, "[WARNING]"):
+		level = slog.LevelWarn
+	}
+	p.Logger.Log(context.Background(), level, "haproxy", "message", strings.TrimSpace(string(line)))
+}
