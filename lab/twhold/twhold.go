@@ -20,6 +20,7 @@ import (
 	"github.com/ti-mo/conntrack"
 	"github.com/ti-mo/netfilter"
 	"github.com/vishvananda/netns"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -59,6 +60,39 @@ type Stats struct {
 	Resyncs uint64 // times the event buffer overflowed and the table was read as a whole instead
 	Gone    uint64 // connections that had vanished before they could be held
 }
+
+// onlyOver lets the kernel pass only events of TCP connections that are over: the daemon is not woken for the others.
+var onlyOver = func() []bpf.RawInstruction {
+	const (
+		headers      = 20 // struct nlmsghdr and struct nfgenmsg
+		protoInfo    = 4  // CTA_PROTOINFO
+		protoInfoTCP = 1  // CTA_PROTOINFO_TCP
+		tcpState     = 1  // CTA_PROTOINFO_TCP_STATE
+		valueOffset  = 4  // of an attribute's value
+		everything   = 1 << 20
+	)
+	program, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadConstant{Dst: bpf.RegA, Val: headers},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: protoInfo},
+		bpf.LoadExtension{Num: bpf.ExtNetlinkAttr},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 10},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: protoInfoTCP},
+		bpf.LoadExtension{Num: bpf.ExtNetlinkAttrNested},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 7},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: tcpState},
+		bpf.LoadExtension{Num: bpf.ExtNetlinkAttrNested},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 4},
+		bpf.TAX{},
+		bpf.LoadIndirect{Off: valueOffset, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: stateLastAck, SkipTrue: 1},
+		bpf.RetConstant{Val: everything},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		panic(err) // the program above is constant
+	}
+	return program
+}()
 
 // Holder is a running daemon.
 type Holder struct {
@@ -173,18 +207,21 @@ func (h *Holder) session(ctx context.Context, writer *conntrack.Conn, first bool
 	if err != nil {
 		return err
 	}
-	events, err := netfilter.Dial(config)
+	events, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
 	release()
 	if err != nil {
 		return fmt.Errorf("twhold: events: %w", err)
 	}
 	defer events.Close()
+	if err := events.SetBPF(onlyOver); err != nil {
+		return fmt.Errorf("twhold: filter: %w", err)
+	}
 	stop := context.AfterFunc(ctx, func() { events.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := events.SetReadBuffer(h.config.ReceiveBuffer); err != nil {
 		return fmt.Errorf("twhold: receive buffer: %w", err)
 	}
-	if err := events.JoinGroups([]netfilter.NetlinkGroup{netfilter.GroupCTUpdate}); err != nil {
+	if err := events.JoinGroup(uint32(netfilter.GroupCTUpdate)); err != nil {
 		return fmt.Errorf("twhold: join events: %w", err)
 	}
 	flows, err := writer.Dump(nil) // what closed before the socket listened
