@@ -174,6 +174,41 @@ func TestHostileInputIsRefusedCountedAndLeaksNothing(t *testing.T) {
 	}
 }
 
+func TestReadyMeansThatHostsAreServed(t *testing.T) {
+	for range 3 {
+		l := newLab(t)
+		l.zone.delay = 700 * time.Millisecond // longer than a start takes
+		l.zone.set("api.example.com", "203.0.113.10")
+		l.publish(document(1, "api.example.com"))
+		l.up()
+		for range 20 {
+			l.must(l.served("api.example.com", 443))
+		}
+		// A new host that DNS is slow with does not take the proxy down.
+		l.publish(document(2, "api.example.com", "new.example.com"))
+		l.eventually(2*time.Second, "new document", func() error {
+			l.must(l.ready())
+			_, body, err := l.get("/readyz")
+			if err == nil && !strings.Contains(body, "not looked up yet") {
+				err = errors.New("the new host is not noted")
+			}
+			return err
+		})
+	}
+}
+
+func TestHostThatDoesNotResolveDoesNotTakeTheProxyDown(t *testing.T) {
+	l := newLab(t)
+	l.zone.set("api.example.com", "203.0.113.10")
+	l.publish(document(1, "api.example.com", "missing.example.com"))
+	l.up()
+	l.must(l.served("api.example.com", 443))
+	_, body, err := l.get("/readyz")
+	if err != nil || !strings.Contains(body, "missing.example.com") {
+		t.Errorf("the page does not name the host: %v\n%s", err, body)
+	}
+}
+
 func TestRefusalIsLoggedOnce(t *testing.T) {
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")

@@ -79,6 +79,17 @@ func (f *force) maps(dir string, running []int, states map[string]hosts.State) m
 	return want
 }
 
+// tried reports whether a lookup of every exact host has ended.
+func (f *force) tried(states map[string]hosts.State) bool {
+	for _, host := range f.exact {
+		if !states[host].Tried {
+			return false
+		}
+	}
+	return true
+}
+
+// host returns the entries of one host.
 func (f *force) host(host string, state hosts.State) []haproxycfg.Entry {
 	allowed, refused := f.policy.Addresses(state.Addresses)
 	standIn := haproxycfg.NoAddress

@@ -438,6 +438,7 @@ type zone struct {
 	answers map[string][]string // by name; "*" labels are not known here
 	queries map[string]int
 	dead    bool
+	delay   time.Duration
 	server  *dns.Server
 }
 
@@ -456,6 +457,10 @@ func newZone(l *lab) *zone {
 }
 
 func (z *zone) serve(w dns.ResponseWriter, query *dns.Msg) {
+	z.mu.Lock()
+	delay := z.delay
+	z.mu.Unlock()
+	time.Sleep(delay)
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	name := strings.TrimSuffix(strings.ToLower(query.Question[0].Name), ".")

@@ -70,12 +70,14 @@ func (p *passthrough) health() status {
 	return s
 }
 
-// ready says whether clients may be sent here.
+// ready says whether clients may be sent here. A proxy that was ready stays so when a new document brings hosts that are not
+// resolved yet: all proxies get the document at the same time.
 func (p *passthrough) ready() status {
 	s := status{Mode: p.mode}
 	s.needs(!p.draining.Load(), "draining")
 	s.document(p.docs)
 	s.needs(p.process.Serving(), "haproxy does not serve")
+	s.needs(p.primed.Load(), "not every host has been looked up")
 	f := p.force.Load()
 	if f == nil {
 		return s
@@ -83,14 +85,14 @@ func (p *passthrough) ready() status {
 	states := p.tracker.Snapshot()
 	for _, host := range f.exact {
 		state := states[host]
-		if !state.Tried {
-			s.needs(false, fmt.Sprintf("%s: not resolved yet", host))
-		}
 		allowed, refused := f.policy.Addresses(state.Addresses)
 		if state.Error == "" && len(refused) == 0 && len(allowed) > 0 || len(s.Hosts) == maxListed {
 			continue
 		}
 		h := hostStatus{Host: host, Addresses: len(allowed), Error: state.Error}
+		if !state.Tried {
+			h.Error = "not looked up yet"
+		}
 		if !state.Good.IsZero() {
 			h.AgeSeconds = int(time.Since(state.Good).Seconds())
 		}
