@@ -400,6 +400,45 @@ func TestPreviewKnowsWhatItCan(t *testing.T) {
 	}
 }
 
+func TestPreviewOfListsThatAreNotKnownYet(t *testing.T) {
+	onDisk(t)
+	e := newEngine(t)
+	unknown := property.New(property.Computed)
+	list := func(values ...property.Value) property.Value { return property.New(property.NewArray(values)) }
+	record := func(name string, addresses property.Value) property.Value {
+		return property.New(property.NewMap(map[string]property.Value{
+			"name": property.New(name), "ttl": property.New(5.0), "addresses": addresses}))
+	}
+	known := values(t, map[string]any{"lab": "t1"})
+	old := known.Set("records", list(record("a.example.com", list(property.New("203.0.113.1")))))
+	for name, records := range map[string]property.Value{
+		"the whole list":       unknown,
+		"a list inside":        list(record("a.example.com", unknown), record("b.example.com", unknown)),
+		"an element of a list": list(record("a.example.com", list(unknown, property.New("203.0.113.2")))),
+	} {
+		checked, problems := e.check("UpstreamDNS", "dns", known.Set("records", records))
+		if len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+		urn := e.urn("UpstreamDNS", "dns")
+		created, err := e.server.Create(p.CreateRequest{Urn: urn, Properties: checked, DryRun: true})
+		if err != nil {
+			t.Errorf("%s: create: %v", name, err)
+		}
+		if got := created.Properties.Get("publicAddress"); !got.IsString() || got.AsString() != "192.0.2.53" {
+			t.Errorf("%s: the address is known beforehand, got %v", name, got)
+		}
+		state := old.Set("publicAddress", property.New("192.0.2.53")).Set("privateAddress", property.New("10.0.0.2"))
+		diff, err := e.server.Diff(p.DiffRequest{ID: "t1/dns/1", Urn: urn, State: state, OldInputs: old, Inputs: checked})
+		if err != nil || !diff.HasChanges {
+			t.Errorf("%s: diff: %+v %v", name, diff, err)
+		}
+		if _, err := e.server.Update(p.UpdateRequest{ID: "t1/dns/1", Urn: urn, State: state, OldInputs: old, Inputs: checked, DryRun: true}); err != nil {
+			t.Errorf("%s: update: %v", name, err)
+		}
+	}
+}
+
 func TestChecksNamePlaceRuleValueAndRemedy(t *testing.T) {
 	onDisk(t)
 	e := newEngine(t)
