@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/lab/labid"
+	"github.com/sallyport/sallyport/lab/remains"
 )
 
 // commandTimeout bounds every command a test runs, far above what any takes.
@@ -26,6 +27,7 @@ type environment struct {
 	name    string // stack
 	file    string // stack file
 	backend string // folder
+	owner   remains.Owner
 }
 
 var stacks atomic.Int32
@@ -41,8 +43,12 @@ func newEnvironment(t *testing.T, config string) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
+	owner, err := remains.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
 	e := &environment{
-		t: t, root: root, name: fmt.Sprintf("t%d-%d", os.Getpid(), stacks.Add(1)),
+		t: t, root: root, owner: owner, name: fmt.Sprintf("t%d-%d", os.Getpid(), stacks.Add(1)),
 		file: filepath.Join(t.TempDir(), "stack.yaml"), backend: t.TempDir(),
 	}
 	e.must("tools/pulumi.sh", "stack", "init", e.name)
@@ -85,7 +91,7 @@ func (e *environment) command(args ...string) *exec.Cmd {
 		"PULUMI_BACKEND_URL=file://"+e.backend,
 		"PULUMI_CONFIG_PASSPHRASE=test",
 		"PULUMI_HOME="+filepath.Join(e.root, ".build", "pulumi-home"),
-		fmt.Sprintf("SALLYPORT_LAB_OWNER=%d", os.Getpid()),
+		"SALLYPORT_LAB_OWNER="+string(e.owner),
 	)
 	return cmd
 }
