@@ -19,9 +19,11 @@ const (
 	// chunkBytes is how much of a map is sent in one command. HAProxy's limit is its buffer, 128 KiB; it works on nothing
 	// else while it reads a chunk.
 	chunkBytes = 16 << 10
-	// maxDelta is the number of changed entries up to which they are changed one by one. Beyond, the whole map is replaced
-	// in one transaction.
-	maxDelta = 600
+	// maxDelta is the number of changed entries up to which they are changed one by one: one host replaced by another.
+	// Beyond, the whole map is replaced in one transaction. HAProxy 2.6 searches an entry to change from the first to the
+	// last. Measured with 4,000 hosts (48,000 entries): 48 changes one by one take 50 ms, 288 take 245 ms and hold up new
+	// connections for 180 ms; a transaction takes 190 ms and holds up none.
+	maxDelta = 24
 )
 
 // Maps keeps the map files and the maps of the running HAProxy the same. A change is written to the file first and then made

@@ -37,10 +37,11 @@ func TestCommitBringsMapsToTheWantedState(t *testing.T) {
 		{"first time", desired(file, 3, "203.0.113.1"), true},
 		{"nothing changed", desired(file, 3, "203.0.113.1"), false},
 		{"one host more", desired(file, 4, "203.0.113.1"), false},
-		{"other addresses", desired(file, 4, "203.0.113.2"), false},
+		{"four hosts on other addresses", desired(file, 4, "203.0.113.2"), true},
 		{"two hosts less", desired(file, 2, "203.0.113.2"), false},
 		{"4,000 hosts", desired(file, 4000, "203.0.113.2"), true},
-		{"all but one gone", desired(file, 1, "203.0.113.2"), true},
+		{"all but two gone", desired(file, 2, "203.0.113.2"), true},
+		{"two hosts on other addresses", desired(file, 2, "203.0.113.4"), false},
 		{"empty", desired(file, 0, ""), false},
 		{"filled again", desired(file, 1, "203.0.113.3"), false},
 	}
