@@ -146,7 +146,9 @@ func (s *Sink) accept() {
 				if err != nil {
 					break
 				}
-				conn.Write(buffer[:n])
+				if _, err := conn.Write(buffer[:n]); err != nil {
+					break
+				}
 			}
 			conn.Close()
 			s.mu.Lock()
@@ -258,7 +260,7 @@ func (g *Group) Len() int { return len(g.fds) }
 // Alive sends a byte on each connection and returns how many came back within a second.
 func (g *Group) Alive() int {
 	for _, fd := range g.fds {
-		unix.Write(fd, []byte{1})
+		_, _ = unix.Write(fd, []byte{1}) // a dead connection sends nothing back
 	}
 	alive := 0
 	deadline := time.Now().Add(time.Second)

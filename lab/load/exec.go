@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -54,7 +55,7 @@ func RunIn(ctx context.Context, name string, spec Spec, progress io.Writer, prog
 	waitErr := command.Wait()
 	var result Result
 	if err := json.Unmarshal(output.Bytes(), &result); err != nil {
-		return Result{}, fmt.Errorf("load: in %s: no result (%v): %s", name, waitErr, lastLine(messages.String()))
+		return Result{}, fmt.Errorf("load: in %s: no result: %s: %w", name, lastLine(messages.String()), errors.Join(waitErr, err))
 	}
 	return result, nil
 }

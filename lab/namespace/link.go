@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -118,7 +119,42 @@ func (a Attachment) ensurePair() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(far.LinkSetUp(port), host.LinkSetUp(inside))
+	if err := errors.Join(far.LinkSetUp(port), host.LinkSetUp(inside)); err != nil {
+		return err
+	}
+	return errors.Join(waitUp(host, a.Interface), waitUp(far, a.port()), waitBridge(far, a.Bridge))
+}
+
+// upTimeout bounds the wait for a link. The kernel works on link events at most once a second, later if it is busy removing namespaces.
+const upTimeout = 10 * time.Second
+
+// waitUp waits until the kernel passes packets on a link: "up" is a request, and what is sent before it took effect is lost.
+func waitUp(handle *netlink.Handle, name string) error {
+	for deadline := time.Now().Add(upTimeout); ; time.Sleep(2 * time.Millisecond) {
+		link, err := handle.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("link %s: must be up within %s, is %s", name, upTimeout, link.Attrs().OperState)
+		}
+	}
+}
+
+// waitBridge waits for a bridge that has addresses: it takes part in traffic itself, the others only switch.
+func waitBridge(handle *netlink.Handle, name string) error {
+	bridge, err := handle.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	addresses, err := handle.AddrList(bridge, netlink.FAMILY_V4)
+	if err != nil || len(addresses) == 0 {
+		return err
+	}
+	return waitUp(handle, name)
 }
 
 // isPair reports whether both ends exist and belong together.

@@ -246,7 +246,7 @@ func TestDoComesBack(t *testing.T) {
 	outside := here()
 	var inside string
 	want := errors.New("from fn")
-	if err := Do(lab+"-a", func() error { inside = here(); return want }); err != want {
+	if err := Do(lab+"-a", func() error { inside = here(); return want }); !errors.Is(err, want) {
 		t.Errorf("error was lost: %v", err)
 	}
 	if inside == outside || here() != outside {

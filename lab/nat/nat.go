@@ -131,6 +131,8 @@ func merge(entries []entry) []entry {
 
 // NatGateway returns the ruleset of an AWS-like NAT: connections take the addresses in turn, each with portsPerAddress ports
 // (1 to PortsPerAddress, 0 means DefaultPortsPerAddress) per destination from 1024 upwards.
+//
+//nolint:revive // nat.NatGateway stutters, but it is the flavour's name, beside CloudNat.
 func NatGateway(addresses []netip.Addr, portsPerAddress int) (Ruleset, error) {
 	if portsPerAddress == 0 {
 		portsPerAddress = DefaultPortsPerAddress

@@ -18,7 +18,7 @@ import (
 	"github.com/sallyport/sallyport/lab/namespace"
 )
 
-// Registers of 4 bytes each, as the kernel numbers them; a longer value takes the ones that follow too.
+// Reg0 is the first register of 4 bytes; a longer value takes the ones that follow too.
 const Reg0 uint32 = unix.NFT_REG32_00
 
 // Open connects to nftables in a namespace. The connection needs no closing.

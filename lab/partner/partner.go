@@ -183,12 +183,12 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) {
 func (s *Server) handle(ctx context.Context, raw net.Conn) {
 	conn := &client{Conn: raw, source: raw.RemoteAddr().(*net.TCPAddr).AddrPort(), server: s}
 	s.stats.connected(conn.source.Addr())
-	raw.SetReadDeadline(time.Now().Add(firstByteTimeout))
+	_ = raw.SetReadDeadline(time.Now().Add(firstByteTimeout))
 	if _, err := io.ReadFull(raw, conn.first[:]); err != nil {
 		conn.Close()
 		return
 	}
-	raw.SetReadDeadline(time.Time{})
+	_ = raw.SetReadDeadline(time.Time{})
 	var next net.Conn = conn
 	switch conn.first[0] {
 	case Ping:
@@ -240,8 +240,8 @@ func (s *Server) ping(conn *client) {
 	s.stats.requested(conn.source.Addr(), allowed)
 	line := append(conn.source.Addr().AppendTo(make([]byte, 0, 48)), ' ')
 	line = append(strconv.AppendUint(line, uint64(conn.source.Port()), 10), verdict...)
-	if _, err := conn.Conn.Write(line); err == nil {
-		echo(conn.Conn, conn.Conn)
+	if _, err := conn.Write(line); err == nil {
+		echo(conn, conn.Conn) // the first byte is not echoed
 	}
 }
 
@@ -249,7 +249,7 @@ func (s *Server) ping(conn *client) {
 func echo(conn net.Conn, reader io.Reader) {
 	var buffer [256]byte
 	for {
-		conn.SetDeadline(time.Now().Add(idleTimeout))
+		_ = conn.SetDeadline(time.Now().Add(idleTimeout))
 		n, err := reader.Read(buffer[:])
 		if err != nil {
 			return

@@ -35,20 +35,20 @@ func pod(t *testing.T, lab *labtest.Lab) (node, pod string) {
 func target(cidr string, port int) Target { return Target{netip.MustParsePrefix(cidr), port} }
 
 // dial reports how a connection attempt ended and how long it took.
-func dial(name, network, address string) (error, time.Duration) {
+func dial(name, address string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	start := time.Now()
-	conn, err := namespace.Dial(ctx, name, network, address)
+	conn, err := namespace.Dial(ctx, name, "tcp4", address)
 	if err == nil {
 		conn.Close()
 	}
-	return err, time.Since(start)
+	return time.Since(start), err
 }
 
 func refusedFast(t *testing.T, name, address string) {
 	t.Helper()
-	err, took := dial(name, "tcp4", address)
+	took, err := dial(name, address)
 	if !errors.Is(err, unix.ECONNREFUSED) || took > 300*time.Millisecond {
 		t.Errorf("%s: got %v after %s, want a reset at once", address, err, took)
 	}
@@ -56,7 +56,7 @@ func refusedFast(t *testing.T, name, address string) {
 
 func allowed(t *testing.T, name, address string) {
 	t.Helper()
-	if err, _ := dial(name, "tcp4", address); err != nil {
+	if _, err := dial(name, address); err != nil {
 		t.Errorf("%s: %v", address, err)
 	}
 }
@@ -135,7 +135,7 @@ func TestUnaffectedTargetsAreNeverRefusedDuringChanges(t *testing.T) {
 	go func() {
 		attempts := 0
 		for ; time.Now().Before(stop); attempts++ {
-			if err, _ := dial(pod, "tcp4", "10.0.2.10:443"); err != nil {
+			if _, err := dial(pod, "10.0.2.10:443"); err != nil {
 				t.Errorf("attempt %d: %v", attempts, err)
 				break
 			}

@@ -202,28 +202,15 @@ func (h *Holder) listen(ctx context.Context, writer *conntrack.Conn) error {
 	}
 }
 
+// session listens until something fails or ctx ends, always with an error.
 func (h *Holder) session(ctx context.Context, writer *conntrack.Conn, first bool) error {
-	config, release, err := h.netlinkConfig()
+	events, err := h.subscribe()
 	if err != nil {
 		return err
 	}
-	events, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
-	release()
-	if err != nil {
-		return fmt.Errorf("twhold: events: %w", err)
-	}
 	defer events.Close()
-	if err := events.SetBPF(onlyOver); err != nil {
-		return fmt.Errorf("twhold: filter: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { events.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = events.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := events.SetReadBuffer(h.config.ReceiveBuffer); err != nil {
-		return fmt.Errorf("twhold: receive buffer: %w", err)
-	}
-	if err := events.JoinGroup(uint32(netfilter.GroupCTUpdate)); err != nil {
-		return fmt.Errorf("twhold: join events: %w", err)
-	}
 	flows, err := writer.Dump(nil) // what closed before the socket listened
 	if err != nil {
 		return fmt.Errorf("twhold: read table: %w", err)
@@ -254,6 +241,25 @@ func (h *Holder) session(ctx context.Context, writer *conntrack.Conn, first bool
 			}
 		}
 	}
+}
+
+// subscribe opens a socket that receives the events of connections that are over.
+func (h *Holder) subscribe() (*netlink.Conn, error) {
+	config, release, err := h.netlinkConfig()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	events, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
+	if err != nil {
+		return nil, fmt.Errorf("twhold: events: %w", err)
+	}
+	err = errors.Join(events.SetBPF(onlyOver), events.SetReadBuffer(h.config.ReceiveBuffer),
+		events.JoinGroup(uint32(netfilter.GroupCTUpdate)))
+	if err != nil {
+		return nil, fmt.Errorf("twhold: events: %w", errors.Join(err, events.Close()))
+	}
+	return events, nil
 }
 
 // consider holds the port of a connection that is over and not held yet. It works in the loop that receives the events:
