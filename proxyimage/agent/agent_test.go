@@ -379,6 +379,9 @@ func TestPortThatIsTakenLeavesTheOthersServing(t *testing.T) {
 		}
 		return nil
 	})
+	if _, body, err := l.get("/readyz"); err != nil || !strings.Contains(body, "failed to start") {
+		t.Errorf("the page does not tell: %v\n%s", err, body)
+	}
 	l.must(l.served("api.example.com", 443))
 	master, _ := l.haproxy()
 	l.must(syscall.Kill(master, syscall.SIGKILL))

@@ -102,7 +102,7 @@ func newLab(t *testing.T) *lab {
 		t.Skip("needs root to make network namespaces")
 	}
 	program := haproxyPath(t)
-	dir, err := os.MkdirTemp("", "sp") // short: socket paths are limited
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // must be short: the paths of sockets are limited
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ type passthrough struct {
 	traffic  *traffic
 
 	force    atomic.Pointer[force] // nil until a document is in force
+	behind   atomic.Pointer[error] // why HAProxy is not what the document says; nil if it is
 	draining atomic.Bool
 	started  atomic.Bool   // HAProxy has been configured and is kept running
 	primed   atomic.Bool   // HAProxy has once had the outcome of a lookup of every host
@@ -65,7 +66,8 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 		settings: s, logger: logger, metrics: m, docs: docs, wake: make(chan struct{}, 1), up: make(chan struct{}, 1),
 	}
 	m.addPassthrough()
-	if err := os.MkdirAll(p.mapDir(), 0o755); err != nil {
+	// The maps are written anew before HAProxy starts; nothing of an earlier run may stay among them.
+	if err := errors.Join(os.RemoveAll(p.mapDir()), os.MkdirAll(p.mapDir(), 0o755)); err != nil {
 		return nil, fmt.Errorf("SALLYPORT_STATE_DIR: %w", err)
 	}
 	client := upstream.New(s.dnsServers)
@@ -148,6 +150,9 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 		err := p.apply(ctx, cancel)
 		if err != nil && ctx.Err() == nil {
 			p.logger.Error("cannot bring haproxy to the state of the routes document", "error", err)
+			p.behind.Store(&err)
+		} else if p.failedReloads == 0 {
+			p.behind.Store(nil)
 		}
 		retry = nil
 		if err != nil || p.failedReloads > 0 {

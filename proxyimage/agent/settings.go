@@ -50,7 +50,7 @@ type reader struct {
 	errs   []error
 }
 
-// SettingsFromEnv reads the settings from the environment and reports all problems at once.
+// settingsFromEnv reads the settings from the environment and reports all problems at once.
 func settingsFromEnv(lookup func(string) (string, bool)) (settings, error) {
 	r := &reader{lookup: lookup}
 	s := settings{

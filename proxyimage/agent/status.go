@@ -76,6 +76,9 @@ func (p *passthrough) ready() status {
 	s := status{Mode: p.mode}
 	s.needs(!p.draining.Load(), "draining")
 	s.document(p.docs)
+	if behind := p.behind.Load(); behind != nil {
+		s.Notes = append(s.Notes, (*behind).Error())
+	}
 	s.needs(p.process.Serving(), "haproxy does not serve")
 	s.needs(p.primed.Load(), "not every host has been looked up")
 	f := p.force.Load()
