@@ -48,7 +48,7 @@ func (l *local) gatewayOf(zone string) *lab.NatGateway {
 }
 
 // createRoutes publishes the routes document. It needs the proxies' addresses only, so it is in force before the first proxy
-// starts, and a change of destinations touches nothing else of the fleet.
+// starts, and a change of destinations touches nothing else of the fleet. A new host's name exists before the fleet looks it up.
 func (l *local) createRoutes() error {
 	var addresses []any
 	for _, s := range l.slots {
@@ -67,7 +67,8 @@ func (l *local) createRoutes() error {
 		return string(text), err
 	}).(pulumi.StringOutput)
 	var err error
-	l.routes, err = lab.NewRoutes(l.ctx, "routes", &lab.RoutesArgs{Lab: l.network.Lab, Document: document})
+	l.routes, err = lab.NewRoutes(l.ctx, "routes", &lab.RoutesArgs{Lab: l.network.Lab, Document: document},
+		pulumi.DependsOn([]pulumi.Resource{l.dns}))
 	return err
 }
 

@@ -122,7 +122,8 @@ func zones(hosts []string) []string {
 	return out
 }
 
-// corefileTemplate keeps to the plugins of the upstream node-cache, so that the same text works there. Cache sizes and TTLs of
+// corefileTemplate shuffles the addresses of a cached answer (loadbalance): without that, all connections of a node go to the
+// address that happens to come first for as long as the answer is cached. It keeps to the plugins of the upstream node-cache, so that the same text works there. Cache sizes and TTLs of
 // the cluster's zones are those of the upstream manifest.
 var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.FuncMap{"join": strings.Join}).Parse(
 	`{{.ClusterDomain}}:53 in-addr.arpa:53 ip6.arpa:53 {
@@ -146,6 +147,7 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
 {{range $i, $zone := .Zones}}{{if $i}} {{end}}{{$zone}}:53{{end}} {
     errors
     bind {{.Address}}
+    loadbalance
     cache {{.ProxiedTTLSecond}} {
         serve_stale {{.StaleSeconds}}s verify
     }
@@ -158,6 +160,7 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
 .:53 {
     errors
     bind {{.Address}}
+    loadbalance
     cache 30 {
         serve_stale {{.StaleSeconds}}s verify
     }
