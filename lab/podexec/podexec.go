@@ -190,9 +190,9 @@ func mount(files, authority string) error {
 
 // cover mounts a file over another, following symbolic links as programs do.
 func cover(source, target string) error {
-	real, err := filepath.EvalSymlinks(target)
+	place, err := filepath.EvalSymlinks(target)
 	if err != nil {
 		return err
 	}
-	return unix.Mount(source, real, "", unix.MS_BIND, "")
+	return unix.Mount(source, place, "", unix.MS_BIND, "")
 }

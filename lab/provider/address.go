@@ -99,7 +99,7 @@ var pools = map[string]registry.Pool{
 
 func (address) check(c *checker, in AddressArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.oneOf("kind", in.Kind, "nat", "proxy", "interface")
 	if in.Address == nil || !c.known("address") {
 		return

@@ -53,10 +53,10 @@ func (c *checker) lab(id string) {
 	}
 }
 
-// label checks a name that becomes part of a host's name.
-func (c *checker) label(field, value string) {
-	if c.known(field) && (len(value) > maxName || !dnsLabel.MatchString(value)) {
-		c.fail(field, "needs to be a DNS label of at most "+strconv.Itoa(maxName)+" characters (a-z, 0-9, hyphens inside)", value, "")
+// name checks a name that becomes part of a host's name.
+func (c *checker) name(value string) {
+	if c.known("name") && (len(value) > maxName || !dnsLabel.MatchString(value)) {
+		c.fail("name", "needs to be a DNS label of at most "+strconv.Itoa(maxName)+" characters (a-z, 0-9, hyphens inside)", value, "")
 	}
 }
 

@@ -145,10 +145,10 @@ func parsePrefixes(texts []string) ([]netip.Prefix, error) {
 	return list, nil
 }
 
-// await calls ready until it returns nil. It gives up when ctx or the timeout ends, or when the process has died, with what
+// await calls ready until it returns nil. It gives up when ctx or startTimeout ends, or when the process has died, with what
 // ready said last and the end of the process's log.
-func await(ctx context.Context, d daemon.Daemon, timeout time.Duration, ready func() error) error {
-	deadline := time.Now().Add(timeout)
+func await(ctx context.Context, d daemon.Daemon, ready func() error) error {
+	deadline := time.Now().Add(startTimeout)
 	for {
 		err := ready()
 		if err == nil {
@@ -160,7 +160,7 @@ func await(ctx context.Context, d daemon.Daemon, timeout time.Duration, ready fu
 		case !d.Alive():
 			return fmt.Errorf("%s: ended before it was ready: %w\n%s", d.Name, err, logTail(d))
 		case time.Now().After(deadline):
-			return fmt.Errorf("%s: must be ready within %s: %w\n%s", d.Name, timeout, err, logTail(d))
+			return fmt.Errorf("%s: must be ready within %s: %w\n%s", d.Name, startTimeout, err, logTail(d))
 		}
 		select {
 		case <-ctx.Done():

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -131,7 +130,7 @@ func (natGateway) with(s NatGatewayState, in NatGatewayArgs) NatGatewayState {
 
 func (natGateway) check(c *checker, in NatGatewayArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.oneOf("flavor", in.Flavor, flavorCloudNat, flavorNatGateway)
 	c.length("addresses", len(in.Addresses), 1, 126)
 	c.addresses("addresses", in.Addresses, labid.NatPublic)
@@ -149,26 +148,6 @@ func (natGateway) check(c *checker, in NatGatewayArgs) {
 	case flavorNatGateway:
 		c.length("vms", len(in.VMs), 0, maxListed)
 		c.between("portsPerAddress", in.PortsPerAddress, 0, nat.PortsPerAddress)
-	}
-}
-
-func (c *checker) vms(vms []VM) {
-	if !c.known("vms") {
-		return
-	}
-	names := map[string]bool{}
-	for i, vm := range vms {
-		place := "vms[" + strconv.Itoa(i) + "]"
-		if vm.Name == "" || names[vm.Name] {
-			c.fail(place+".name", "needs to be unique and not empty", vm.Name, "")
-		}
-		names[vm.Name] = true
-		if len(vm.CIDRs) == 0 {
-			c.fail(place+".cidrs", "needs at least 1 network", len(vm.CIDRs), "")
-		}
-		for j, cidr := range vm.CIDRs {
-			c.cidr("vms", place+".cidrs["+strconv.Itoa(j)+"]", cidr)
-		}
 	}
 }
 
@@ -214,47 +193,8 @@ func (k natGateway) apply(ctx context.Context, lab registry.Lab, old NatGatewayS
 	return state, joinInternet(lab, host, public)
 }
 
-func (in NatGatewayArgs) timeWait() time.Duration {
-	return time.Duration(in.TimeWaitSeconds) * time.Second
-}
-
-// ruleset computes the rules. A VM keeps the blocks it had.
-func ruleset(in NatGatewayArgs, public []netip.Addr, previous []Block) (nat.Ruleset, []Block, error) {
-	if in.Flavor == flavorNatGateway {
-		rules, err := nat.NatGateway(public, in.PortsPerAddress)
-		return rules, []Block{}, err
-	}
-	var names []string
-	var vms []nat.VM
-	for _, vm := range in.VMs {
-		cidrs, err := parsePrefixes(vm.CIDRs)
-		if err != nil {
-			return nat.Ruleset{}, nil, err
-		}
-		names = append(names, vm.Name)
-		vms = append(vms, nat.VM{Name: vm.Name, CIDRs: cidrs})
-	}
-	given, err := nat.Blocks(names, public, in.PortsPerVM, natBlocks(previous))
-	if err != nil {
-		return nat.Ruleset{}, nil, err
-	}
-	rules, err := nat.CloudNat(vms, given)
-	blocks := []Block{}
-	for _, b := range given {
-		blocks = append(blocks, Block{VM: b.VM, Address: b.Address.String(), FirstPort: b.FirstPort, LastPort: b.LastPort})
-	}
-	return rules, blocks, err
-}
-
-// natBlocks leaves out what is not an address: such a block is given anew.
-func natBlocks(blocks []Block) []nat.Block {
-	var list []nat.Block
-	for _, b := range blocks {
-		if address, err := netip.ParseAddr(b.Address); err == nil {
-			list = append(list, nat.Block{VM: b.VM, Address: address, FirstPort: b.FirstPort, LastPort: b.LastPort})
-		}
-	}
-	return list
+func (n NatGatewayArgs) timeWait() time.Duration {
+	return time.Duration(n.TimeWaitSeconds) * time.Second
 }
 
 // twhold is the name of the daemon that holds ports.
@@ -281,7 +221,7 @@ func holdPorts(ctx context.Context, lab registry.Lab, host string, timeWait time
 	if d, err = daemon.Start(spec); err != nil {
 		return err
 	}
-	return await(ctx, d, startTimeout, func() error {
+	return await(ctx, d, func() error {
 		_, err := os.Stat(ready)
 		return err
 	})

@@ -92,7 +92,7 @@ func (node) with(s NodeState, in NodeArgs) NodeState {
 
 func (node) check(c *checker, in NodeArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.cidr("podCidr", "podCidr", in.PodCIDR)
 	if cidr, err := netip.ParsePrefix(in.PodCIDR); err == nil && c.known("podCidr") &&
 		(!labid.Pods.Contains(cidr.Addr()) || cidr.Bits() < 24 || cidr.Bits() > 29) {

@@ -116,7 +116,7 @@ func (k nodeLocalDNS) startResolver(ctx context.Context, lab registry.Lab, in No
 	if err != nil {
 		return err
 	}
-	return await(ctx, d, startTimeout, func() error { return readiness(ctx, lab, host, resolverHTTPAddress()) })
+	return await(ctx, d, func() error { return readiness(ctx, lab, host, resolverHTTPAddress()) })
 }
 
 func resolverHTTPAddress() string { return "127.0.0.1:" + strconv.Itoa(resolverHTTPPort) }
@@ -142,7 +142,7 @@ func (k nodeLocalDNS) startCache(ctx context.Context, lab registry.Lab, in NodeL
 	if err != nil {
 		return err
 	}
-	return await(ctx, d, startTimeout, func() error { return k.answers(ctx, lab, in) })
+	return await(ctx, d, func() error { return k.answers(ctx, lab, in) })
 }
 
 // answers returns nil if the cache answers at all: what it says is its upstream's business.

@@ -17,7 +17,7 @@ import (
 	"github.com/sallyport/sallyport/lab/daemon"
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
-	partnerd "github.com/sallyport/sallyport/lab/partner"
+	partnersrv "github.com/sallyport/sallyport/lab/partner"
 	"github.com/sallyport/sallyport/lab/pki"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
@@ -97,7 +97,7 @@ func (partner) with(s PartnerState, in PartnerArgs) PartnerState {
 
 func (partner) check(c *checker, in PartnerArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.length("hosts", len(in.Hosts), 1, maxListed)
 	for i, host := range in.Hosts {
 		c.host("hosts", "hosts["+strconv.Itoa(i)+"]", host, true)
@@ -149,7 +149,7 @@ func (k partner) start(ctx context.Context, lab registry.Lab, in PartnerArgs) er
 	if err != nil {
 		return err
 	}
-	return await(ctx, d, startTimeout, func() error {
+	return await(ctx, d, func() error {
 		_, err := os.Stat(ready)
 		return err
 	})
@@ -205,7 +205,7 @@ func (k partner) config(lab registry.Lab, in PartnerArgs, addresses []netip.Addr
 	if err != nil {
 		return nil, err
 	}
-	return json.MarshalIndent(partnerd.Config{
+	return json.MarshalIndent(partnersrv.Config{
 		Name: in.Name, Addresses: addresses, Port: in.Port, Certificate: certificate, Key: key,
 		Allow: allow, Enforce: in.Enforce, Control: status.PartnerSocket(lab, k.host(in)),
 	}, "", "  ")

@@ -88,7 +88,7 @@ func (pod) with(s PodState, in PodArgs) PodState {
 
 func (pod) check(c *checker, in PodArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.node(in.Node)
 	if !c.known("resolvConf") {
 		return

@@ -373,7 +373,7 @@ func TestRoutesLife(t *testing.T) {
 	if e.refresh(r) {
 		t.Fatal("the refresh does not see that the file is gone")
 	}
-	r = e.mustCreate("Routes", "r", args("c.example.com"))
+	e.mustCreate("Routes", "r", args("c.example.com"))
 	if d := read(path); d.Serial != 4 {
 		t.Errorf("got %+v", d)
 	}

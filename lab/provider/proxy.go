@@ -86,7 +86,7 @@ func (proxy) with(_ ProxyState, in ProxyArgs) ProxyState { return ProxyState{in}
 
 func (proxy) check(c *checker, in ProxyArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 	c.address("address", "address", in.Address, labid.Proxies)
 	c.length("publicAddresses", len(in.PublicAddresses), 1, 16)
 	c.addresses("publicAddresses", in.PublicAddresses, labid.ProxyPublic)
@@ -141,7 +141,7 @@ func (k proxy) run(ctx context.Context, lab registry.Lab, in ProxyArgs) (ProxySt
 		return state, err
 	}
 	say(ctx, "waiting until %s is ready", host)
-	if err := await(ctx, d, startTimeout, func() error { return readiness(ctx, lab, host, k.httpAddress(in)) }); err != nil {
+	if err := await(ctx, d, func() error { return readiness(ctx, lab, host, k.httpAddress(in)) }); err != nil {
 		return state, infer.ResourceInitFailedError{Reasons: []string{err.Error()}}
 	}
 	return state, nil

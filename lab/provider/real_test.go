@@ -28,7 +28,7 @@ import (
 	"github.com/sallyport/sallyport/lab/daemon"
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/namespace"
-	partnerd "github.com/sallyport/sallyport/lab/partner"
+	partnersrv "github.com/sallyport/sallyport/lab/partner"
 	"github.com/sallyport/sallyport/lab/podexec"
 	"github.com/sallyport/sallyport/lab/registry"
 	"github.com/sallyport/sallyport/lab/remains"
@@ -581,7 +581,7 @@ func (l *realLab) call(address, host string) (int, string, error) {
 		return 0, "", err
 	}
 	defer response.Body.Close()
-	var answer partnerd.Answer
+	var answer partnersrv.Answer
 	err = json.NewDecoder(response.Body).Decode(&answer)
 	return response.StatusCode, answer.Source, err
 }
@@ -631,7 +631,7 @@ func TestPartnerSeesAndRefusesSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Write([]byte{partnerd.Ping}); err != nil {
+	if _, err := conn.Write([]byte{partnersrv.Ping}); err != nil {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasSuffix(line, "refused\n") {

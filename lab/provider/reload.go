@@ -41,7 +41,7 @@ func (r reloading) apply(ctx context.Context, d daemon.Daemon, content []byte) e
 		return errors.Join(err, registry.WriteFile(r.path, before, 0o644))
 	}
 	said := ""
-	err = await(ctx, d, startTimeout, func() error {
+	err = await(ctx, d, func() error {
 		log, err := os.ReadFile(logFile)
 		if err != nil {
 			return err

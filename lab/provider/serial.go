@@ -56,7 +56,7 @@ func (serial) with(s SerialState, in SerialArgs) SerialState { s.SerialArgs = in
 
 func (serial) check(c *checker, in SerialArgs) {
 	c.lab(in.Lab)
-	c.label("name", in.Name)
+	c.name(in.Name)
 }
 
 func (serial) create(ctx context.Context, lab registry.Lab, in SerialArgs) (SerialState, error) {

@@ -147,7 +147,7 @@ func (k upstreamDNS) create(ctx context.Context, lab registry.Lab, in UpstreamDN
 	if err != nil {
 		return state, err
 	}
-	return state, await(ctx, d, startTimeout, func() error { return k.serves(ctx, lab, serial) })
+	return state, await(ctx, d, func() error { return k.serves(ctx, lab, serial) })
 }
 
 func zonePath(lab registry.Lab) string { return lab.HostDir(labid.DNSHost) + "/zone" }
@@ -244,7 +244,7 @@ func (k upstreamDNS) update(ctx context.Context, lab registry.Lab, old UpstreamD
 		return old, err
 	}
 	d := daemon.At(lab.HostDir(labid.DNSHost), coredns)
-	return k.with(old, in), await(ctx, d, startTimeout, func() error { return k.serves(ctx, lab, serial) })
+	return k.with(old, in), await(ctx, d, func() error { return k.serves(ctx, lab, serial) })
 }
 
 func (upstreamDNS) remove(ctx context.Context, lab registry.Lab, _ UpstreamDNSArgs, _ UpstreamDNSState) error {

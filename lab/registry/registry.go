@@ -16,8 +16,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/sallyport/sallyport/lab/labid"
 	"golang.org/x/sys/unix"
+
+	"github.com/sallyport/sallyport/lab/labid"
 )
 
 // ErrGone says that the state directory of the lab does not exist.
