@@ -21,7 +21,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +29,7 @@ import (
 )
 
 func main() {
-	err := agent.Run(context.Background(), os.LookupEnv, os.Stderr)
+	err := agent.Run(os.LookupEnv, os.Stderr)
 	if err == nil {
 		return
 	}
