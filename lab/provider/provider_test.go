@@ -285,6 +285,25 @@ func TestDeletingTheLastResourceLeavesNoFile(t *testing.T) {
 	}
 }
 
+func TestARebootAndADestroyLeaveNoFile(t *testing.T) {
+	onDisk(t)
+	e := newEngine(t)
+	a := e.mustCreate("Address", "a", map[string]any{"lab": "t1", "name": "a-1", "kind": "nat"})
+	s := e.mustCreate("Serial", "s", map[string]any{"lab": "t1", "name": "s", "content": "1"})
+	r := e.mustCreate("Routes", "r", map[string]any{"lab": "t1", "document": `{"version":1,"routes":[],"proxies":[],"clients":[]}`})
+	if err := os.RemoveAll(labid.RootDir()); err != nil {
+		t.Fatal(err)
+	}
+	if !e.refresh(a) || !e.refresh(s) || e.refresh(r) {
+		t.Error("an address and a serial outlive a reboot, a file does not")
+	}
+	e.delete(s)
+	e.delete(a)
+	if _, err := os.Stat(labid.RootDir()); !os.IsNotExist(err) {
+		t.Errorf("left: %v", err)
+	}
+}
+
 func TestSerialLife(t *testing.T) {
 	onDisk(t)
 	e := newEngine(t)

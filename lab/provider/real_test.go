@@ -335,6 +335,67 @@ func TestReadSeesWhatIsDeadAndCreateMendsIt(t *testing.T) {
 	}
 }
 
+func TestAFailedCreationLeavesNothing(t *testing.T) {
+	l := newRealLab(t)
+	bad := l.proxyArgs(filepath.Join(t.TempDir(), "no-image"), "proxy-a-1", "10.0.2.10", "198.51.100.129")
+	if _, err := l.create("Proxy", "proxy-a-1", bad); err == nil || !strings.Contains(err.Error(), "proxy proxy-a-1: container agent: rootfs:") {
+		t.Errorf("a proxy without image: %v", err)
+	}
+	if _, err := l.create("Pod", "pod", l.podArgs("node-z")); err == nil || !strings.Contains(err.Error(), `node: must exist, got "node-z"`) {
+		t.Errorf("a pod without node: %v", err)
+	}
+	for _, host := range []string{"proxy-a-1", "pod-a-1-1"} {
+		if namespace.Exists(l.ns(host)) {
+			t.Errorf("%s: its namespace is left", host)
+		}
+	}
+	records, err := openLab(t, l.id).Records()
+	if err != nil || len(records) != 1 {
+		t.Errorf("records: %+v %v", records, err)
+	}
+}
+
+func TestASuccessorOfTheSameNameSurvivesTheDeleteOfItsPredecessor(t *testing.T) {
+	l := newRealLab(t)
+	gateway := l.mustCreate("NatGateway", "nat", l.natArgs(64, "198.51.100.1"))
+	successor := l.mustCreate("NatGateway", "nat", l.natArgs(64, "198.51.100.1")) // pulumi up --replace creates first
+	l.delete(gateway)
+	if !l.refresh(successor) {
+		t.Error("the delete of the predecessor took the successor along")
+	}
+}
+
+func TestPruneRemovesLabsOfEndedProcessesOnly(t *testing.T) {
+	orphan, kept := newRealLab(t), newRealLab(t)
+	orphan.mustCreate("NatGateway", "nat", orphan.natArgs(64, "198.51.100.1"))
+	kept.mustCreate("NatGateway", "nat", kept.natArgs(64, "198.51.100.1"))
+	process := exec.Command("sleep", "60")
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := remains.OwnerOfProcess(process.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphan.mustUpdate(orphan.network, map[string]any{"lab": orphan.id, "owner": string(owner)})
+	if owner.Gone() {
+		t.Error("a running owner counts as gone")
+	}
+	process.Process.Kill()
+	process.Wait()
+	if !owner.Gone() {
+		t.Error("an ended owner does not count as gone")
+	}
+	removed, err := remains.Prune(t.Context())
+	if err != nil || !slices.Contains(removed, orphan.id) || slices.Contains(removed, kept.id) {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	orphan.nothingLeft()
+	if names, err := namespace.List(kept.id); err != nil || len(names) != 3 {
+		t.Errorf("the other lab: %v %v", names, err)
+	}
+}
+
 func TestUpstreamDNS(t *testing.T) {
 	l := newRealLab(t)
 	record := func(name, address string) map[string]any {

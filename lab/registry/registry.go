@@ -90,8 +90,8 @@ func (l Lab) Remove() error {
 	return nil
 }
 
-// Tidy removes the state directory if nothing worth remembering is left in it: no address, no serial, no file. Callers that
-// forget something call it last; that it finds something is no error.
+// Tidy removes the state directory if nothing is left in it that a resource needs: no record, no address, no file of a host.
+// Callers that forget something call it last; that it finds something is no error.
 func (l Lab) Tidy(ctx context.Context) {
 	unlock, err := l.Lock(ctx)
 	if err != nil {
@@ -99,14 +99,15 @@ func (l Lab) Tidy(ctx context.Context) {
 	}
 	defer unlock()
 	all := addresses{}
-	if readJSON(l.addressFile(), &all) == nil && all.empty() {
-		_ = os.Remove(l.addressFile())
+	if err := readJSON(l.addressFile(), &all); err != nil || !all.empty() {
+		return
 	}
-	serials := map[string]serial{}
-	if readJSON(l.serialFile(), &serials) == nil && len(serials) == 0 {
-		_ = os.Remove(l.serialFile())
+	// Removing a directory refuses unless it is empty.
+	if err := os.Remove(l.Path(recordDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
 	}
-	_ = os.Remove(l.Path(recordDir)) // removing a directory refuses unless it is empty
+	_ = os.Remove(l.addressFile())
+	_ = os.Remove(l.serialFile()) // whoever still counts remembers how far it was
 	if os.Remove(l.Dir) == nil {
 		_ = os.Remove(filepath.Dir(l.Dir))
 	}

@@ -260,11 +260,13 @@ func TestTidyRemovesOnlyWhatRemembersNothing(t *testing.T) {
 	}
 	for i, forget := range []func() error{
 		func() error { return lab.Release(ctx, PoolNat, "a", a) },
-		func() error { return lab.DropSerial(ctx, "s") },
 		func() error { return lab.RemoveRecord("node", "a") },
 	} {
 		if lab.Tidy(ctx); !lab.Exists() {
 			t.Fatalf("step %d: removed too early", i)
+		}
+		if n, err := lab.Serial(ctx, "s", "content", 0); err != nil || n != 1 {
+			t.Fatalf("step %d: the serial was forgotten: %d %v", i, n, err)
 		}
 		if err := forget(); err != nil {
 			t.Fatal(err)

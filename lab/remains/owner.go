@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport/sallyport/lab/registry"
 )
@@ -17,7 +18,7 @@ import (
 type Owner string
 
 // Self returns the calling process as an owner.
-func Self() (Owner, error) { return ownerOf(os.Getpid()) }
+func Self() (Owner, error) { return OwnerOfProcess(os.Getpid()) }
 
 // Check returns an error unless the owner is empty or well formed.
 func (o Owner) Check() error {
@@ -46,14 +47,15 @@ func (o Owner) Gone() bool {
 	if err != nil {
 		return false
 	}
-	now, err := ownerOf(number)
-	if errors.Is(err, os.ErrNotExist) {
+	now, err := OwnerOfProcess(number)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) { // ended before or while it was read
 		return true
 	}
 	return err == nil && now != o
 }
 
-func ownerOf(pid int) (Owner, error) {
+// OwnerOfProcess returns a running process as an owner; an error that wraps os.ErrNotExist if it has ended.
+func OwnerOfProcess(pid int) (Owner, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
