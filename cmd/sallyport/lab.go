@@ -54,7 +54,8 @@ func newLabCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newLabExecCommand(), newLabInsideCommand(), newLabStatusCommand(), newLabListCommand(), newLabPruneCommand())
+	command.AddCommand(newLabExecCommand(), newLabInsideCommand(), newLabStatusCommand(), newLabListCommand(), newLabPruneCommand(),
+		newLabDemoCommand(), newLabSummaryCommand())
 	return command
 }
 

@@ -3,28 +3,40 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"strings"
-	"text/tabwriter"
+	"slices"
+	"time"
+
+	"github.com/sallyport/sallyport/components/allowlist"
+	"github.com/sallyport/sallyport/lab/load"
 )
 
-// Report is everything the demo measured.
+// Report is everything the demo measured. A part that was not measured is empty.
 type Report struct {
+	Stack   string    `json:"stack"`
+	Lab     string    `json:"lab"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"` // that the demo took
+
 	Exhaustion []Point     `json:"exhaustion"` // a NAT with too few ports, measured beside predicted
+	Computed   *Point      `json:"computed"`   // the heaviest of these loads with as many ports as the planner asks for
 	Paths      []Path      `json:"paths"`      // the ways out of the stack at the declared demand
+	Sources    *Sources    `json:"sources"`    // source IPs that partners saw, beside the allow list
 	DNS        []DNSLookup `json:"dns"`        // queries a lookup costs
 	Failover   *Failover   `json:"failover"`   // a proxy killed under load; nil if the fleet has only one
 }
 
-// Point is one offered load on the NAT with few ports.
+// Point is one offered load on VMs with a block of ports each.
 type Point struct {
-	Ports       int     `json:"ports"`
-	OfferedLoad float64 `json:"offeredLoad"` // ports in use if there were enough: rate x (hold + TIME_WAIT)
+	Ports       int     `json:"ports"`       // per VM
+	VMs         int     `json:"vms"`         // that were measured together
+	OfferedLoad float64 `json:"offeredLoad"` // per VM, ports in use if there were enough: measured rate x (hold + TIME_WAIT)
 	Attempts    int     `json:"attempts"`
 	Failed      int     `json:"failed"`
-	Predicted   float64 `json:"predicted"` // Erlang B
+	Other       int     `json:"other"`     // failures of the whole run that are not blocked SYNs: something else went wrong
+	Predicted   float64 `json:"predicted"` // share, by Erlang B
 }
 
 // Measured is the share of attempts that found no port.
@@ -32,18 +44,30 @@ func (p Point) Measured() float64 { return share(p.Failed, p.Attempts) }
 
 // Path is one way out under load.
 type Path struct {
-	Name        string   `json:"name"`
-	Destination string   `json:"destination"`
-	Rate        float64  `json:"rate"` // new connections per second that were really offered
-	Attempts    int      `json:"attempts"`
-	Failed      int      `json:"failed"`
-	P50Millis   float64  `json:"p50Millis"` // DNS, connect, TLS and first answer together
-	P99Millis   float64  `json:"p99Millis"`
-	Sources     []string `json:"sources"` // source IPs the partner saw
+	Name        string             `json:"name"`
+	Destination string             `json:"destination"`
+	Rate        float64            `json:"rate"` // new connections per second that were really offered
+	Attempts    int                `json:"attempts"`
+	Failed      int                `json:"failed"`
+	Failures    map[load.Class]int `json:"failures,omitempty"` // by class
+	P50Millis   float64            `json:"p50Millis"`          // DNS, connect, TLS and first answer together; of the slowest pod
+	P99Millis   float64            `json:"p99Millis"`
+	Sources     []string           `json:"sources"`            // source IPs the partner saw, ascending
+	Unlisted    []string           `json:"unlisted,omitempty"` // those of the sources that are not active on the partner's allow list
 }
+
+// Sources compares what partners saw with what they were told.
+type Sources struct {
+	Seen   []string `json:"seen"`   // by any partner, ascending
+	Active []string `json:"active"` // on the allow list, ascending
+}
+
+// Same reports whether exactly the active IPs were seen.
+func (s Sources) Same() bool { return slices.Equal(s.Seen, s.Active) }
 
 // DNSLookup says what resolving one external name costs.
 type DNSLookup struct {
+	Host     string  `json:"host"`
 	NDots    int     `json:"ndots"`
 	Lookups  int     `json:"lookups"`
 	Queries  float64 `json:"queriesPerLookup"`  // from the pod
@@ -52,12 +76,19 @@ type DNSLookup struct {
 
 // Failover is what clients saw when a whole proxy was killed.
 type Failover struct {
-	Proxy        string  `json:"proxy"`
-	Rate         float64 `json:"rate"`
-	Attempts     int     `json:"attempts"`
-	Failed       int     `json:"failed"`       // even after trying the next address
-	FirstRefused int     `json:"firstRefused"` // first tries that failed; the next try succeeded or is counted in Failed
-	LastFailure  float64 `json:"lastFailure"`  // seconds after the kill; 0 if nothing failed
+	Proxy            string  `json:"proxy"`
+	Rate             float64 `json:"rate"`             // new connections per second of all clients
+	Attempts         int     `json:"attempts"`         // connections of clients that try a second address
+	FirstRefused     int     `json:"firstRefused"`     // of these, first tries that failed
+	Failed           int     `json:"failed"`           // of these, failed even after the second try
+	LastFinalFailure float64 `json:"lastFinalFailure"` // seconds after the kill, rounded up; 0 if nothing failed
+	OnceAttempts     int     `json:"onceAttempts"`     // connections of clients that try once
+	OnceFailed       int     `json:"onceFailed"`       // of these, failed
+	LastFailure      float64 `json:"lastFailure"`      // seconds after the kill, rounded up, of clients that try once; 0 if nothing failed
+
+	Addresses     []string `json:"addresses"`     // of the proxy, private and public, before the kill
+	RepairSeconds float64  `json:"repairSeconds"` // until pulumi up had it serving again; 0 if it did not
+	SameAddresses bool     `json:"sameAddresses"` // after the repair
 }
 
 // share is part of whole, 0 for an empty whole.
@@ -68,51 +99,27 @@ func share(part, whole int) float64 {
 	return float64(part) / float64(whole)
 }
 
-// Print writes the report as a person reads it.
-func (r Report) Print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	line := func(cells ...any) {
-		text := make([]string, len(cells))
-		for i, cell := range cells {
-			text[i] = fmt.Sprint(cell)
-		}
-		_, _ = fmt.Fprintln(table, "  "+strings.Join(text, "\t"))
-	}
-	title := func(format string, args ...any) {
-		_ = table.Flush()
-		_, _ = fmt.Fprintf(w, "\n"+format+"\n", args...)
-	}
-	if len(r.Exhaustion) > 0 {
-		title("A NAT with %d ports per VM, one destination: measured beside Erlang B", r.Exhaustion[0].Ports)
-		line("offered load", "attempts", "failed", "measured", "predicted", "")
-		for _, p := range r.Exhaustion {
-			line(fmt.Sprintf("%.1f", p.OfferedLoad), p.Attempts, p.Failed, percent(p.Measured()), percent(p.Predicted), bar(p.Measured()))
-		}
-	}
-	title("The ways out of this stack")
-	line("way", "destination", "new/s", "attempts", "failed", "p50 ms", "p99 ms", "seen as")
+// compare fills Sources from the paths.
+func (r *Report) compare(document allowlist.Document) {
+	r.Sources = &Sources{Seen: []string{}, Active: []string{}}
+	seen := map[string]bool{}
 	for _, p := range r.Paths {
-		line(p.Name, p.Destination, fmt.Sprintf("%.0f", p.Rate), p.Attempts, p.Failed,
-			fmt.Sprintf("%.1f", p.P50Millis), fmt.Sprintf("%.1f", p.P99Millis), strings.Join(p.Sources, " "))
+		for _, source := range p.Sources {
+			seen[source] = true
+		}
 	}
-	title("DNS queries for one external name")
-	line("ndots", "queries per lookup", "past the node's cache")
-	for _, d := range r.DNS {
-		line(d.NDots, fmt.Sprintf("%.2f", d.Queries), fmt.Sprintf("%.3f", d.Upstream))
+	for _, e := range document.Entries { // sorted by IP
+		ip := e.IP.String()
+		if e.State == allowlist.StateActive {
+			r.Sources.Active = append(r.Sources.Active, ip)
+		}
+		if seen[ip] {
+			r.Sources.Seen = append(r.Sources.Seen, ip)
+			delete(seen, ip)
+		}
 	}
-	if f := r.Failover; f != nil {
-		title("Proxy %s killed under %.0f new connections/s", f.Proxy, f.Rate)
-		line("attempts", "first try refused", "failed after next try", "last failure after")
-		line(f.Attempts, f.FirstRefused, f.Failed, fmt.Sprintf("%.1f s", f.LastFailure))
-	}
-	return table.Flush()
+	r.Sources.Seen = append(r.Sources.Seen, slices.Sorted(maps.Keys(seen))...) // not on the list at all
 }
-
-// percent prints a share.
-func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
-
-// bar draws a share as up to 30 marks.
-func bar(x float64) string { return strings.Repeat("#", int(30*x+0.5)) }
 
 // Write writes report.json and, if there is a curve, blocking.svg and blocking.png into a folder.
 func (r Report) Write(folder string) error {
@@ -129,5 +136,5 @@ func (r Report) Write(folder string) error {
 	if len(r.Exhaustion) == 0 {
 		return nil
 	}
-	return plotBlocking(r.Exhaustion, folder)
+	return plotBlocking(r, folder)
 }
