@@ -4,7 +4,8 @@
 // where a cloud's NAT would. The daemon listens to connection tracking events and, as soon as a TCP connection is over, sets its timeout
 // to the hold time together with IPS_FIXED_TIMEOUT, which eviction respects. The share of blocked connections then follows Erlang's B
 // formula. The limit: between the last packet and the daemon's answer (well below a millisecond unless the machine is
-// starved) a port can still be taken early. So the daemon acts on the second FIN already, before the kernel may evict.
+// starved) a port can still be taken early. So the daemon acts on the second FIN already, before the kernel may evict. And a client that
+// opens a connection from the same source port to the same destination gets the same NAT port at once; give clients a wide range of ports.
 package twhold
 
 import (
