@@ -305,6 +305,9 @@ func testDestinationsUnderLoad(t *testing.T, e *environment) {
 	}
 }
 
+// errNotYet says that something waited for has not happened.
+var errNotYet = errors.New("not yet")
+
 // errStillServed says that a host that was taken off the list still gets through.
 var errStillServed = errors.New("a host that is listed no more is still forwarded")
 
