@@ -29,7 +29,11 @@ func names(n int) []string {
 func checkBlocks(t *testing.T, blocks []Block, vms []string, list []netip.Addr, ports int) {
 	t.Helper()
 	total := map[string]int{}
-	used := map[string]string{}
+	type port struct {
+		address netip.Addr
+		number  int
+	}
+	used := map[port]string{}
 	for _, b := range blocks {
 		if b.FirstPort < FirstPort || b.LastPort > LastPort || b.Ports() < 1 {
 			t.Fatalf("block out of range: %+v", b)
@@ -43,7 +47,7 @@ func checkBlocks(t *testing.T, blocks []Block, vms []string, list []netip.Addr, 
 			t.Fatalf("address %s was not given", b.Address)
 		}
 		for p := b.FirstPort; p <= b.LastPort; p++ {
-			key := fmt.Sprint(b.Address, p)
+			key := port{b.Address, p}
 			if other, taken := used[key]; taken {
 				t.Fatalf("port %d of %s belongs to %s and %s", p, b.Address, other, b.VM)
 			}
