@@ -39,12 +39,14 @@ func (l *local) createNatGateways() error {
 	return nil
 }
 
-// gatewayOf is the NAT gateway through which a zone's nodes leave.
-func (l *local) gatewayOf(zone string) *lab.NatGateway {
-	if gateway := l.gateways["nat-"+zone]; gateway != nil {
-		return gateway
+// gatewayOf is the next hop of a zone's nodes, nil if no destination uses the NAT.
+func (l *local) gatewayOf(zone string) pulumi.StringInput {
+	for _, name := range []string{"nat-" + zone, "nat"} {
+		if gateway := l.gateways[name]; gateway != nil {
+			return gateway.PrivateAddress
+		}
 	}
-	return l.gateways["nat"]
+	return nil
 }
 
 // createRoutes publishes the routes document. It needs the proxies' addresses only, so it is in force before the first proxy

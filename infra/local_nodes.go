@@ -12,25 +12,25 @@ const agentResolver = "127.0.0.1:9053"
 
 // createNodes makes the cluster: nodes that let pods reach what is listed and nothing else, their DNS cache, and pods.
 func (l *local) createNodes() error {
-	corefile := l.corefile()
-	policy := l.egressPolicy()
+	corefile, policy := l.corefile(), l.egressPolicy()
 	for _, n := range l.nodes {
 		created, err := lab.NewNode(l.ctx, n.name, &lab.NodeArgs{
 			Lab: l.network.Lab, Name: n.name, Zone: n.zone, PodCIDR: n.podCIDR,
-			Gateway: l.gatewayOf(n.zone).PrivateAddress, EgressAllow: policy,
+			Gateway: l.gatewayOf(n.zone), EgressAllow: policy,
 		})
 		if err != nil {
 			return err
 		}
-		on := pulumi.DependsOn([]pulumi.Resource{created})
+		id := created.ID().ToStringOutput()
 		if _, err := lab.NewNodeLocalDNS(l.ctx, n.name+"-dns", &lab.NodeLocalDNSArgs{
-			Lab: l.network.Lab, Node: n.name, Corefile: corefile, Rootfs: l.rootfs, ImageDigest: l.digest,
+			Lab: l.network.Lab, NodeID: id, Corefile: corefile, Rootfs: l.rootfs, ImageDigest: l.digest,
 			DNSServers: pulumi.StringArray{l.dns.PrivateAddress},
-		}, pulumi.DependsOn([]pulumi.Resource{created, l.routes})); err != nil {
+		}, pulumi.DependsOn([]pulumi.Resource{l.routes})); err != nil {
 			return err
 		}
 		for _, pod := range n.pods {
-			if _, err := lab.NewPod(l.ctx, pod, &lab.PodArgs{Lab: l.network.Lab, Name: pod, Node: n.name, ResolvConf: podResolvConf()}, on); err != nil {
+			args := &lab.PodArgs{Lab: l.network.Lab, Name: pod, NodeID: id, ResolvConf: podResolvConf()}
+			if _, err := lab.NewPod(l.ctx, pod, args); err != nil {
 				return err
 			}
 		}

@@ -184,3 +184,19 @@ func TestABadStackFileCreatesNothing(t *testing.T) {
 		t.Errorf("resources were registered:\n%s", graph)
 	}
 }
+
+func TestAStackWithoutNatDestinationsHasNoNat(t *testing.T) {
+	recorder, err := run(t, localConfig(t, map[string]string{
+		"destinations": `[{"name":"payments","hosts":["api.example.com"],"route":"proxy","demand":{"connectionsPerSecond":1}}]`,
+		"lab":          `{}`,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := recorder.Names("lab:index:NatGateway"); len(got) > 0 {
+		t.Errorf("gateways %v", got)
+	}
+	if gateway, set := recorder.Inputs("lab:index:Node", "node-a-1")["gateway"]; set {
+		t.Errorf("the node has gateway %v", gateway)
+	}
+}

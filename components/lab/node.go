@@ -31,7 +31,8 @@ type NodeArgs struct {
 	// PodCIDR is the IPv4 network of the node's pods, within 10.244.0.0/16, /29 to /24. Its first host is the node. Changing it
 	// replaces the node.
 	PodCIDR string
-	// Gateway is the next hop of the default route: a NatGateway's PrivateAddress. Changing it moves new connections.
+	// Gateway is the next hop of the default route: a NatGateway's PrivateAddress. Changing it moves new connections. Nil: pods
+	// reach the private network only.
 	Gateway pulumi.StringInput
 	// EgressAllow is all that pods may reach outside, at most 4,096 entries. DNS at 169.254.20.10 needs no entry.
 	EgressAllow []Egress

@@ -32,7 +32,7 @@ type NodeArgs struct {
 	Name        string   `pulumi:"name" provider:"replaceOnChanges"`
 	Zone        string   `pulumi:"zone"`
 	PodCIDR     string   `pulumi:"podCidr" provider:"replaceOnChanges"`
-	Gateway     string   `pulumi:"gateway"`
+	Gateway     string   `pulumi:"gateway,optional"`
 	EgressAllow []Egress `pulumi:"egressAllow"`
 }
 
@@ -56,7 +56,7 @@ func (n *NodeArgs) Annotate(a infer.Annotator) {
 	a.Describe(&n.Name, "Name of the node, unique in the lab.")
 	a.Describe(&n.Zone, "Its zone, for information.")
 	a.Describe(&n.PodCIDR, "Network of its pods, within 10.244.0.0/16. The first host is the node.")
-	a.Describe(&n.Gateway, "Next hop of the default route.")
+	a.Describe(&n.Gateway, "Next hop of the default route; empty if pods reach the private network only.")
 	a.Describe(&n.EgressAllow, "All that pods may reach outside, besides DNS at 169.254.20.10.")
 }
 
@@ -98,7 +98,9 @@ func (node) check(c *checker, in NodeArgs) {
 		(!labid.Pods.Contains(cidr.Addr()) || cidr.Bits() < 24 || cidr.Bits() > 29) {
 		c.fail("podCidr", "needs to be a /24 to /29 within "+labid.Pods.String(), in.PodCIDR, "")
 	}
-	c.address("gateway", "gateway", in.Gateway, labid.VPC)
+	if in.Gateway != "" {
+		c.address("gateway", "gateway", in.Gateway, labid.VPC)
+	}
 	c.length("egressAllow", len(in.EgressAllow), 0, maxListed)
 	if !c.known("egressAllow") {
 		return
@@ -133,10 +135,6 @@ func (k node) apply(ctx context.Context, lab registry.Lab, in NodeArgs) (NodeSta
 	if err != nil {
 		return state, err
 	}
-	gateway, err := netip.ParseAddr(in.Gateway)
-	if err != nil {
-		return state, err
-	}
 	targets, err := targets(in.EgressAllow)
 	if err != nil {
 		return state, err
@@ -151,16 +149,26 @@ func (k node) apply(ctx context.Context, lab registry.Lab, in NodeArgs) (NodeSta
 		},
 		func() error { return joinVPC(lab, host, address) },
 		func() error { return routePods(name) },
-		func() error {
-			return namespace.EnsureRoutes(name, namespace.Route{
-				To: netip.MustParsePrefix("0.0.0.0/0"), Via: gateway, Interface: labid.VPCInterface})
-		},
+		func() error { return defaultRoute(name, in.Gateway) },
 	} {
 		if err := step(); err != nil {
 			return state, err
 		}
 	}
 	return state, nil
+}
+
+// defaultRoute leads through the gateway, or nowhere if there is none.
+func defaultRoute(name, gateway string) error {
+	route := namespace.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Interface: labid.VPCInterface}
+	if gateway == "" {
+		return namespace.DeleteRoutes(name, route)
+	}
+	var err error
+	if route.Via, err = netip.ParseAddr(gateway); err != nil {
+		return err
+	}
+	return namespace.EnsureRoutes(name, route)
 }
 
 // routePods makes the node a router that answers the private network's ARP queries for its pods, at once: the hosts there
