@@ -67,8 +67,8 @@ func runDemo(command *cobra.Command, name, out string) error {
 		fmt.Fprintf(complaints, "==> "+format+"\n", args...) //nolint:errcheck // nowhere left to complain
 	}
 	report, err := demo.Run(command.Context(), target, demo.Options{Say: say, Repair: repairWith(root, name, filepath.Join(out, "repair.log"))})
-	if errors.Is(err, context.Canceled) {
-		return errors.New("demo: interrupted; nothing of it is left")
+	if command.Context().Err() != nil {
+		return errors.Join(errors.New("demo: interrupted; its own lab is gone, and a proxy that it killed is back unless it says otherwise"), notInterrupt(err))
 	}
 	// What was measured before an error is worth seeing.
 	if err := errors.Join(err, report.Print(command.OutOrStdout()), report.Write(out)); err != nil {
@@ -76,6 +76,21 @@ func runDemo(command *cobra.Command, name, out string) error {
 	}
 	_, err = fmt.Fprintf(command.OutOrStdout(), "\nAll in %.0f s. The figures: %s, the curve: %s\n",
 		report.Seconds, filepath.Join(out, "report.json"), filepath.Join(out, "blocking.svg"))
+	return err
+}
+
+// notInterrupt drops errors that only say that the context ended.
+func notInterrupt(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var rest []error
+		for _, one := range joined.Unwrap() {
+			rest = append(rest, notInterrupt(one))
+		}
+		return errors.Join(rest...)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
 	return err
 }
 

@@ -147,9 +147,9 @@ func tries(settings *stack.Stack, document allowlist.Document, pod string) []try
 		expect := "the answer names a " + kinds[d.Route] + " IP as source"
 		switch {
 		case d.Partner != "" && slices.Contains(settings.Lab.StalePartners, d.Partner):
-			expect = "403: this partner has not updated its allow list"
+			expect = "the answer says allowed: false (403), as this partner has not updated its allow list"
 		case d.Route != destinations.RoutePool:
-			expect = "the answer names as source " + strings.Join(sources(document, d), " or ")
+			expect = "the answer names the source " + strings.Join(sources(document, d), " or ")
 		}
 		all = append(all, try{
 			Destination: d.Name, Host: host, Route: d.Route,

@@ -45,7 +45,7 @@ func Run(ctx context.Context, t Target, o Options) (report Report, err error) {
 	}
 
 	o.Say("the ways out: every destination at its declared demand, %s", pathsDuration)
-	if report.Paths, err = t.paths(ctx); err != nil {
+	if report.Paths, report.NoPort, err = t.paths(ctx); err != nil {
 		return report, fmt.Errorf("ways out: %w", err)
 	}
 	report.compare(t.Allowlist)

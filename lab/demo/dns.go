@@ -67,7 +67,7 @@ func (t Target) countLookups(ctx context.Context, from pod, conf resolvConf, hos
 			return result, ctx.Err()
 		case <-ticker.C:
 		}
-		if err := lookup(ctx, space, conf.nameserver, names); err != nil {
+		if _, err := lookup(ctx, space, conf.nameserver, names); err != nil {
 			return result, fmt.Errorf("lookup %s: %w", host, err)
 		}
 	}
@@ -108,48 +108,53 @@ func candidates(host string, ndots int, searches []string) []string {
 	return append(names, host+".")
 }
 
-// lookup does what getaddrinfo does: for each name in turn, A and AAAA at the same time on one socket, until a name has an address.
-func lookup(ctx context.Context, space, nameserver string, names []string) error {
+// lookup does what getaddrinfo does: for each name in turn, A and AAAA at the same time on one socket, until a name has an address. It
+// returns the first IPv4 address.
+func lookup(ctx context.Context, space, nameserver string, names []string) (netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
 	server, err := netip.ParseAddr(nameserver)
 	if err != nil {
-		return err
+		return netip.Addr{}, err
 	}
 	socket, err := namespace.Dial(ctx, space, "udp4", netip.AddrPortFrom(server, 53).String())
 	if err != nil {
-		return err
+		return netip.Addr{}, err
 	}
 	defer socket.Close() //nolint:errcheck // nothing to lose
 	deadline, _ := ctx.Deadline()
 	if err := socket.SetDeadline(deadline); err != nil {
-		return err
+		return netip.Addr{}, err
 	}
 	conn := &dns.Conn{Conn: socket}
 	for _, name := range names {
-		if found, err := askBoth(conn, name); err != nil || found {
-			return err
+		if found, err := askBoth(conn, name); err != nil || found.IsValid() {
+			return found, err
 		}
 	}
-	return errors.New("no such name")
+	return netip.Addr{}, errors.New("no such name")
 }
 
-// askBoth asks for A and AAAA records and reports whether there is one.
-func askBoth(conn *dns.Conn, name string) (found bool, err error) {
+// askBoth asks for A and AAAA records and returns the first A record's address, the zero one if there is none.
+func askBoth(conn *dns.Conn, name string) (first netip.Addr, err error) {
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		if err := conn.WriteMsg(new(dns.Msg).SetQuestion(name, kind)); err != nil {
-			return false, err
+			return first, err
 		}
 	}
 	for range 2 {
 		answer, err := conn.ReadMsg()
 		if err != nil {
-			return false, err
+			return first, err
 		}
 		if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-			return false, fmt.Errorf("%s: %s", name, dns.RcodeToString[answer.Rcode])
+			return first, fmt.Errorf("%s: %s", name, dns.RcodeToString[answer.Rcode])
 		}
-		found = found || len(answer.Answer) > 0
+		for _, record := range answer.Answer {
+			if a, ok := record.(*dns.A); ok && !first.IsValid() {
+				first, _ = netip.AddrFromSlice(a.A.To4())
+			}
+		}
 	}
-	return found, nil
+	return first, nil
 }

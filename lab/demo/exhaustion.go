@@ -7,10 +7,14 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/components/capacity"
+	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/load"
+	"github.com/sallyport/sallyport/lab/namespace"
 )
 
 // The scratch lab's partner.
@@ -93,25 +97,93 @@ func (t trial) exhaust(ctx context.Context, labd string) (points []Point, comput
 	if err != nil {
 		return nil, nil, err
 	}
-	measured := make([]Point, len(ports))
-	group, ctx := errgroup.WithContext(ctx)
+	measured, taken, err := t.run(ctx, s, ports, offered)
+	if err != nil {
+		return nil, nil, err
+	}
+	occupied := t.occupiedBy(measured, taken)
+	for _, l := range t.levels {
+		points = append(points, pool(measured[:l.vms], t.window, occupied))
+		measured = measured[l.vms:]
+	}
+	last := pool(measured, t.window, occupied)
+	return points, &last, nil
+}
+
+// run sends the load of all VMs at the same time. It also returns how many ports were taken at the NAT, all VMs together, on average.
+func (t trial) run(ctx context.Context, s *scratch, ports []int, offered []float64) (measured []Point, taken float64, err error) {
+	measured = make([]Point, len(ports))
+	group, loading := errgroup.WithContext(ctx)
 	for i, vm := range s.vms {
 		group.Go(func() (err error) {
-			measured[i], err = t.measure(ctx, s, vm, ports[i], offered[i])
+			measured[i], err = t.measure(loading, s, vm, ports[i], offered[i])
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
+	group.Go(func() (err error) {
+		taken, err = t.countPorts(loading, s.name(labid.NatHost))
+		return err
+	})
+	return measured, taken, errors.Join(group.Wait(), ctx.Err())
+}
+
+// countPorts looks at the NAT's table all through the window and returns the mean number of connections that hold a port.
+func (t trial) countPorts(ctx context.Context, gateway string) (float64, error) {
+	const interval = 500 * time.Millisecond
+	begin := time.After(t.warmUp())
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-begin:
 	}
-	if ctx.Err() != nil {
-		return nil, nil, ctx.Err()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	sum, samples := 0, 0
+	for end := time.Now().Add(t.window); time.Now().Before(end); samples++ {
+		n, err := portsTaken(gateway)
+		if err != nil {
+			return 0, fmt.Errorf("ports taken at the NAT: %w", err)
+		}
+		sum += n
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-ticker.C:
+		}
 	}
-	for _, l := range t.levels {
-		points = append(points, pool(measured[:l.vms]))
-		measured = measured[l.vms:]
+	return float64(sum) / float64(samples), nil
+}
+
+// portsTaken counts the TCP connections that a NAT tracks, those that it holds after their end included. Expired ones, which the kernel's own
+// counter includes for up to a minute, are not in the list.
+func portsTaken(gateway string) (n int, err error) {
+	err = namespace.Do(gateway, func() error {
+		conn, err := conntrack.Dial(nil)
+		if err != nil {
+			return err
+		}
+		flows, err := conn.Dump(nil)
+		for _, flow := range flows {
+			if flow.TupleOrig.Proto.Protocol == unix.IPPROTO_TCP {
+				n++
+			}
+		}
+		return errors.Join(err, conn.Close())
+	})
+	return n, err
+}
+
+// occupiedBy returns how many seconds a connection really held a port, by Little's law: ports taken by connections accepted per second.
+// It is hold + TIME_WAIT and what a busy machine adds to it.
+func (t trial) occupiedBy(measured []Point, taken float64) float64 {
+	accepted := 0
+	for _, p := range measured {
+		accepted += p.Attempts - p.Failed
 	}
-	return points, &measured[0], nil
+	if accepted == 0 {
+		return t.occupied()
+	}
+	return taken / (float64(accepted) / t.window.Seconds())
 }
 
 // measure sends one VM's load.
@@ -136,21 +208,20 @@ func (t trial) point(result load.Result, ports int) Point {
 		p.Attempts += second.Connections
 		p.Failed += second.Failed
 	}
-	p.OfferedLoad = float64(p.Attempts) / t.window.Seconds() * t.occupied()
-	p.Predicted = capacity.ErlangB(ports, p.OfferedLoad)
 	return p
 }
 
-// pool joins what VMs with the same load have measured.
-func pool(points []Point) Point {
-	all := Point{Ports: points[0].Ports}
+// pool joins what VMs with the same load have measured in a window, in which a connection held its port for so many seconds on average.
+func pool(points []Point, window time.Duration, occupied float64) Point {
+	all := Point{Ports: points[0].Ports, OccupiedSeconds: occupied}
 	for _, p := range points {
 		all.VMs += p.VMs
 		all.Attempts += p.Attempts
 		all.Failed += p.Failed
 		all.Other += p.Other
-		all.OfferedLoad += p.OfferedLoad / float64(len(points))
-		all.Predicted += p.Predicted * float64(p.Attempts)
+		load := float64(p.Attempts) / window.Seconds() * occupied
+		all.OfferedLoad += load / float64(len(points))
+		all.Predicted += capacity.ErlangB(p.Ports, load) * float64(p.Attempts)
 	}
 	if all.Attempts > 0 {
 		all.Predicted /= float64(all.Attempts)

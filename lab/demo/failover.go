@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -23,6 +24,9 @@ const (
 	failoverAfter  = 8 * time.Second // of load after it
 	failoverRate   = 200             // new connections per second by clients that try twice
 	probeRate      = 50              // and by clients that try once: they show until when the dead proxy was handed out
+	// killDelay brings the kill away from the load's full seconds: the node's DNS answers for a proxied host change about then, and a proxy
+	// that has just been given out is the worst to lose.
+	killDelay = 100 * time.Millisecond
 	// agent is the name of a proxy's process; as process 1 of its container it takes HAProxy with it.
 	agent = "agent"
 )
@@ -42,7 +46,7 @@ func (t Target) proxies() ([]string, error) {
 	return hosts, nil
 }
 
-// failover kills the first proxy under load. killed tells whether there is something to repair, also with an error. The report is nil
+// failover kills a proxy under load: the one that new connections go to at that moment. killed tells whether there is something to repair, also with an error. The report is nil
 // if there is no second proxy to take over.
 func (t Target) failover(ctx context.Context) (report *Failover, killed bool, err error) {
 	pods, err := t.pods()
@@ -54,9 +58,11 @@ func (t Target) failover(ctx context.Context) (report *Failover, killed bool, er
 	if err != nil || len(proxies) < 2 || len(all) == 0 {
 		return nil, false, err
 	}
-	addresses, err := t.addresses(proxies[0])
-	if err != nil {
-		return nil, false, err
+	addresses, victim := map[string][]string{}, ""
+	for _, proxy := range proxies {
+		if addresses[proxy], err = t.addresses(proxy); err != nil {
+			return nil, false, err
+		}
 	}
 	spec := load.Spec{
 		Host: SampleHost(all[0]), Port: all[0].Port, DurationSeconds: (failoverBefore + failoverAfter).Seconds(), TimeoutSeconds: 2,
@@ -73,7 +79,7 @@ func (t Target) failover(ctx context.Context) (report *Failover, killed bool, er
 	group.Go(func() (err error) {
 		spec := spec
 		spec.RatePerSecond = probeRate
-		once, err = t.load(loading, pods[len(pods)-1], spec, due)
+		once, err = t.load(loading, pods[0], spec, due)
 		return err
 	})
 	group.Go(func() error {
@@ -81,19 +87,42 @@ func (t Target) failover(ctx context.Context) (report *Failover, killed bool, er
 		case <-loading.Done():
 			return loading.Err()
 		case <-due.reached:
+			time.Sleep(killDelay)
+		}
+		var err error
+		if victim, err = t.inUse(loading, pods[0], spec.Host, addresses); err != nil {
+			return err
 		}
 		killed = true
-		if err := daemon.At(t.Lab.HostDir(proxies[0]), agent).Signal(syscall.SIGKILL); err != nil {
-			return fmt.Errorf("kill %s: %w", proxies[0], err)
+		if err := daemon.At(t.Lab.HostDir(victim), agent).Signal(syscall.SIGKILL); err != nil {
+			return fmt.Errorf("kill %s: %w", victim, err)
 		}
 		return nil
 	})
 	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
 		return nil, killed, err
 	}
-	report = failoverOf(proxies[0], twice, once)
-	report.Addresses = addresses
+	report = failoverOf(victim, twice, once)
+	report.Addresses = addresses[victim]
 	return report, killed, nil
+}
+
+// inUse returns the proxy whose address a pod is given first, of those with these addresses.
+func (t Target) inUse(ctx context.Context, from pod, host string, addresses map[string][]string) (string, error) {
+	conf, err := t.resolvConf(from)
+	if err != nil {
+		return "", err
+	}
+	answer, err := lookup(ctx, labid.Netns(t.Lab.ID, from.Host), conf.nameserver, []string{host + "."})
+	if err != nil {
+		return "", fmt.Errorf("lookup %s: %w", host, err)
+	}
+	for _, proxy := range slices.Sorted(maps.Keys(addresses)) {
+		if slices.Contains(addresses[proxy], answer.String()) {
+			return proxy, nil
+		}
+	}
+	return "", fmt.Errorf("lookup %s: must give the address of a proxy, got %s", host, answer)
 }
 
 // addresses returns the private and public addresses of a proxy.

@@ -12,7 +12,9 @@ import (
 
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/destinations"
+	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/load"
+	"github.com/sallyport/sallyport/lab/nat"
 )
 
 const (
@@ -20,13 +22,29 @@ const (
 	pathsDuration = 15 * time.Second
 	// maxHold bounds the declared life of connections, so that the demo ends soon after the last one began.
 	maxHold = 5.0 // seconds
+	// pathsTimeout leaves a busy machine time for its TLS handshakes. A SYN that found no port shows in the NAT's own counter, however often it
+	// was sent again.
+	pathsTimeout = 10.0 // seconds
 )
 
 // ways are the names of the routes in the report.
 var ways = map[destinations.Route]string{destinations.RouteNat: "computed NAT", destinations.RouteProxy: "proxies"}
 
-// paths sends the declared demand of every destination at the same time, shared out evenly between the nodes.
-func (t Target) paths(ctx context.Context) ([]Path, error) {
+// paths sends the declared demand of every destination at the same time, shared out evenly between the nodes. dropped is the number of
+// SYNs for which the NAT found no port meanwhile.
+func (t Target) paths(ctx context.Context) (paths []Path, dropped uint64, err error) {
+	before, err := t.noPort()
+	if err != nil {
+		return nil, 0, err
+	}
+	if paths, err = t.loadPaths(ctx); err != nil {
+		return nil, 0, err
+	}
+	after, err := t.noPort()
+	return paths, after - before, err
+}
+
+func (t Target) loadPaths(ctx context.Context) ([]Path, error) {
 	pods, err := t.pods()
 	if err != nil {
 		return nil, err
@@ -39,7 +57,7 @@ func (t Target) paths(ctx context.Context) ([]Path, error) {
 		for j, from := range pods {
 			group.Go(func() (err error) {
 				results[i][j], err = t.load(loading, from, load.Spec{
-					Host: SampleHost(d), Port: d.Port, Poisson: true, DurationSeconds: pathsDuration.Seconds(),
+					Host: SampleHost(d), Port: d.Port, Poisson: true, DurationSeconds: pathsDuration.Seconds(), TimeoutSeconds: pathsTimeout,
 					RatePerSecond: d.Demand.ConnectionsPerSecond / float64(len(pods)), HoldSeconds: min(d.Demand.SecondsPerConnection, maxHold),
 				}, nil)
 				return err
@@ -58,6 +76,26 @@ func (t Target) paths(ctx context.Context) ([]Path, error) {
 		paths[i].judge(t.Allowlist, d.Partner)
 	}
 	return paths, nil
+}
+
+// noPort is how many SYNs the stack's NAT has dropped so far because all ports of a block were taken.
+func (t Target) noPort() (uint64, error) {
+	records, err := t.Lab.Records()
+	if err != nil {
+		return 0, err
+	}
+	total := uint64(0)
+	for _, record := range records {
+		if record.Kind != "natgateway" {
+			continue
+		}
+		counters, err := nat.Read(labid.Netns(t.Lab.ID, record.Host))
+		if err != nil {
+			return 0, err
+		}
+		total += counters.NoPort
+	}
+	return total, nil
 }
 
 // pathOf joins what several pods have measured.

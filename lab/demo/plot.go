@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/sallyport/sallyport/components/capacity"
 )
@@ -73,7 +74,7 @@ func addDots(p *plot.Plot, name string, points plotter.XYs, c color.Color) error
 	if err != nil {
 		return fmt.Errorf("plot: %w", err)
 	}
-	dots.Color, dots.Radius = c, vg.Points(4)
+	dots.Color, dots.Radius, dots.Shape = c, vg.Points(3.5), draw.CircleGlyph{}
 	p.Add(dots)
 	p.Legend.Add(name, dots)
 	return nil

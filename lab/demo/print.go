@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -59,23 +60,21 @@ func (r Report) printExhaustion(p *printer) {
 		return
 	}
 	p.title("A NAT with %d ports per VM, one destination: measured beside the prediction (Erlang B)", r.Exhaustion[0].Ports)
-	p.row("ports per VM", "offered load", "connections", "failed", "measured", "predicted", "")
+	p.row("ports", "offered load", "connections", "failed", "measured", "predicted", "")
 	other := 0
-	row := func(point Point) {
-		p.row(point.Ports, fmt.Sprintf("%.1f", point.OfferedLoad), point.Attempts, point.Failed, percent(point.Measured()),
+	row := func(ports string, point Point) {
+		p.row(ports, fmt.Sprintf("%.1f", point.OfferedLoad), point.Attempts, point.Failed, percent(point.Measured()),
 			percent(point.Predicted), bar(point.Measured()))
 		other += point.Other
 	}
 	for _, point := range r.Exhaustion {
-		row(point)
+		row(strconv.Itoa(point.Ports), point)
 	}
 	if r.Computed != nil {
-		row(*r.Computed)
+		row(fmt.Sprintf("%d, computed", r.Computed.Ports), *r.Computed)
 	}
-	p.note("  Offered load: new connections/s x (hold + TIME_WAIT), the ports in use if there were enough.")
-	if r.Computed != nil {
-		p.note("  The last line is the heaviest load with the ports that `sallyport plan` computes for it.")
-	}
+	p.note("  Offered load: new connections/s x the %.2f s (life and TIME_WAIT) that each holds a port, so the ports in use if there were enough.",
+		r.Exhaustion[0].OccupiedSeconds)
 	if other > 0 {
 		p.note("  NOTE: %d connections failed otherwise than by a dropped SYN; this machine may be too busy.", other)
 	}
@@ -90,6 +89,14 @@ func (r Report) printPaths(p *printer) {
 	for _, path := range r.Paths {
 		p.row(path.Name, path.Destination, fmt.Sprintf("%.0f", path.Rate), path.Attempts, path.Failed,
 			fmt.Sprintf("%.1f", path.P50Millis), fmt.Sprintf("%.1f", path.P99Millis), Ranges(path.Sources))
+	}
+	failed := 0
+	for _, path := range r.Paths {
+		failed += path.Failed
+	}
+	p.note("  The NAT dropped %d SYNs for want of a port.", r.NoPort)
+	if failed > 0 && r.NoPort == 0 {
+		p.note("  NOTE: %d connections failed for other reasons, see report.json; timeouts mean that this machine is too busy for the load.", failed)
 	}
 	for _, path := range r.Paths {
 		if len(path.Unlisted) > 0 {

@@ -23,6 +23,7 @@ type Report struct {
 	Exhaustion []Point     `json:"exhaustion"` // a NAT with too few ports, measured beside predicted
 	Computed   *Point      `json:"computed"`   // the heaviest of these loads with as many ports as the planner asks for
 	Paths      []Path      `json:"paths"`      // the ways out of the stack at the declared demand
+	NoPort     uint64      `json:"noPort"`     // SYNs that the stack's NAT dropped meanwhile for want of a port
 	Sources    *Sources    `json:"sources"`    // source IPs that partners saw, beside the allow list
 	DNS        []DNSLookup `json:"dns"`        // queries a lookup costs
 	Failover   *Failover   `json:"failover"`   // a proxy killed under load; nil if the fleet has only one
@@ -32,11 +33,13 @@ type Report struct {
 type Point struct {
 	Ports       int     `json:"ports"`       // per VM
 	VMs         int     `json:"vms"`         // that were measured together
-	OfferedLoad float64 `json:"offeredLoad"` // per VM, ports in use if there were enough: measured rate x (hold + TIME_WAIT)
+	OfferedLoad float64 `json:"offeredLoad"` // per VM, ports in use if there were enough: measured rate x OccupiedSeconds
 	Attempts    int     `json:"attempts"`
 	Failed      int     `json:"failed"`
 	Other       int     `json:"other"`     // failures of the whole run that are not blocked SYNs: something else went wrong
 	Predicted   float64 `json:"predicted"` // share, by Erlang B
+	// OccupiedSeconds is how long a connection held its port, measured: its life and TIME_WAIT.
+	OccupiedSeconds float64 `json:"occupiedSeconds"`
 }
 
 // Measured is the share of attempts that found no port.
