@@ -75,6 +75,8 @@ image-local: build
 
 .PHONY: ready
 ready: tools build $(if $(filter local,$(STACK)),image-local)
+	$(call say,checking stacks/Pulumi.$(STACK).yaml)
+	@$(BIN)/sallyport plan --stack $(STACK) >/dev/null
 	$(call say,compiling the program)
 	@go build ./infra ./components/...
 	@$(PULUMI) stack select --create $(STACK) >/dev/null
