@@ -14,7 +14,7 @@ type hostPort struct {
 	port int
 }
 
-// NewIndex indexes the routes of a valid document that have the given mode.
+// NewIndex indexes the routes of a valid document that have the given mode, by the port that ListenPort returns.
 func NewIndex(doc *Document, mode Mode) *Index {
 	x := &Index{exact: map[hostPort]*Route{}, wildcard: map[hostPort]*Route{}, ports: map[string][]int{}}
 	for i := range doc.Routes {
@@ -22,12 +22,13 @@ func NewIndex(doc *Document, mode Mode) *Index {
 		if route.Mode != mode {
 			continue
 		}
+		port := route.ListenPort()
 		for _, host := range route.Hosts {
-			x.ports[host] = append(x.ports[host], route.Port)
+			x.ports[host] = append(x.ports[host], port)
 			if suffix, ok := strings.CutPrefix(host, "*."); ok {
-				x.wildcard[hostPort{suffix, route.Port}] = route
+				x.wildcard[hostPort{suffix, port}] = route
 			} else {
-				x.exact[hostPort{host, route.Port}] = route
+				x.exact[hostPort{host, port}] = route
 			}
 		}
 	}

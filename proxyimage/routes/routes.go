@@ -33,12 +33,87 @@ const (
 	ModePool        Mode = "pool"        // plain HTTP in, pooled TLS out
 )
 
+// Protocol says what clients of a passthrough route speak.
+type Protocol string
+
+// The protocols.
+const (
+	ProtocolTLS  Protocol = "tls"  // anything that begins with TLS, forwarded by server name
+	ProtocolHTTP Protocol = "http" // plain HTTP, forwarded by the Host header of every request
+	ProtocolTCP  Protocol = "tcp"  // anything; a listening port of its own stands for the one destination
+)
+
 // Route is one destination.
 type Route struct {
-	Name  string   `json:"name"`           // DNS label, unique
-	Hosts []string `json:"hosts"`          // exact names or one leading "*.", lower case
-	Port  int      `json:"port"`           // listening port and port of the destination, 1 to 65535
-	Mode  Mode     `json:"mode,omitempty"` // default passthrough
+	Name  string   `json:"name"`  // DNS label, unique
+	Hosts []string `json:"hosts"` // exact names or one leading "*.", lower case
+	// Port is the port of the destination, 1 to 65535. A passthrough proxy listens on it as well, unless Listen says otherwise.
+	Port int  `json:"port"`
+	Mode Mode `json:"mode,omitempty"` // default passthrough
+	// Protocol is what clients of a passthrough route speak. Default tls. Routes that listen on one port speak the same.
+	Protocol Protocol `json:"protocol,omitempty"`
+	// Listen is the listening port of a tcp route. Default Port. It serves one exact host and nothing else.
+	Listen int `json:"listen,omitempty"`
+	// Pool tunes a pool route. Nil means all defaults.
+	Pool *Pool `json:"pool,omitempty"`
+}
+
+// ALPN is an application protocol that is offered to a pooled destination.
+type ALPN string
+
+// The application protocols.
+const (
+	ALPNHTTP2  ALPN = "h2"
+	ALPNHTTP11 ALPN = "http/1.1"
+)
+
+// Pool is how a pooling controller treats one destination.
+type Pool struct {
+	// CAFile is a PEM file of the authorities that may sign the destination's certificate. Absolute. Default: those of the image.
+	CAFile string `json:"caFile,omitempty"`
+	// CertFile is a PEM file with the client certificate, its chain and its private key. Absolute. Empty: none is sent.
+	CertFile string `json:"certFile,omitempty"`
+	// ConnectTimeoutSeconds bounds TCP connect and TLS handshake together, 1 to 60. Default 5.
+	ConnectTimeoutSeconds int `json:"connectTimeoutSeconds,omitempty"`
+	// ServerTimeoutSeconds is how long the destination may be silent before or during its answer, 1 to 3600. Default 60.
+	ServerTimeoutSeconds int `json:"serverTimeoutSeconds,omitempty"`
+	// MaxConnections is how many requests may be under way to each host at once, and so the number of its connections in
+	// use. Further requests wait up to the connect timeout. Default 0: no limit of its own.
+	MaxConnections int `json:"maxConnections,omitempty"`
+	// ALPN lists what is offered, most wanted first. Default h2, then http/1.1.
+	ALPN []ALPN `json:"alpn,omitempty"`
+}
+
+// Defaults of a Pool.
+const (
+	DefaultConnectTimeoutSeconds = 5
+	DefaultServerTimeoutSeconds  = 60
+)
+
+// ListenPort is the port on which a passthrough proxy serves the route.
+func (r Route) ListenPort() int {
+	if r.Listen != 0 {
+		return r.Listen
+	}
+	return r.Port
+}
+
+// Pooled returns how a pool route is treated, with the defaults filled in except for CAFile, which is the image's business.
+func (r Route) Pooled() Pool {
+	var p Pool
+	if r.Pool != nil {
+		p = *r.Pool
+	}
+	if p.ConnectTimeoutSeconds == 0 {
+		p.ConnectTimeoutSeconds = DefaultConnectTimeoutSeconds
+	}
+	if p.ServerTimeoutSeconds == 0 {
+		p.ServerTimeoutSeconds = DefaultServerTimeoutSeconds
+	}
+	if len(p.ALPN) == 0 {
+		p.ALPN = []ALPN{ALPNHTTP2, ALPNHTTP11}
+	}
+	return p
 }
 
 // Proxy is one member of the fleet.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,6 +17,12 @@ func example() *Document {
 		Routes: []Route{
 			{Name: "payments", Hosts: []string{"api.example.com", "*.pay.example.com"}, Port: 443},
 			{Name: "ledger", Hosts: []string{"ledger.example.net"}, Port: 8443, Mode: ModePool},
+			{Name: "mail", Hosts: []string{"mail.example.org"}, Port: 25, Protocol: ProtocolTCP, Listen: 10025},
+			{Name: "legacy", Hosts: []string{"*.legacy.example.org"}, Port: 80, Protocol: ProtocolHTTP},
+			{Name: "bank", Hosts: []string{"bank.example.net"}, Port: 443, Mode: ModePool, Pool: &Pool{
+				CAFile: "/etc/sallyport/bank/ca.pem", CertFile: "/etc/sallyport/bank/client.pem", ConnectTimeoutSeconds: 2,
+				ServerTimeoutSeconds: 20, MaxConnections: 50, ALPN: []ALPN{ALPNHTTP11},
+			}},
 		},
 		Proxies: []Proxy{
 			{Name: "proxy-a-1", Zone: "a", Address: netip.MustParseAddr("10.0.2.11"), PublicIPs: []netip.Addr{netip.MustParseAddr("198.51.100.129")}},
@@ -71,11 +78,28 @@ func TestDecodeNamesEveryProblem(t *testing.T) {
 		"unknown mode":             {func(d map[string]any) { route(d, 0)["mode"] = "mitm" }, []string{"routes[0].mode: must be passthrough or pool"}},
 		"host twice on a port": {func(d map[string]any) { route(d, 1)["hosts"] = []any{"api.example.com"}; route(d, 1)["port"] = 443 },
 			[]string{`routes[1].hosts[0]: must not be served twice on port 443: route "payments" has it`}},
-		"proxy without a zone":         {func(d map[string]any) { proxy(d)["zone"] = "" }, []string{"proxies[0].zone"}},
-		"IPv6 proxy":                   {func(d map[string]any) { proxy(d)["address"] = "2001:db8::1" }, []string{"proxies[0].address: must be an IPv4 address"}},
-		"loopback proxy":               {func(d map[string]any) { proxy(d)["address"] = "127.0.0.1" }, []string{"proxies[0].address"}},
-		"proxy without address":        {func(d map[string]any) { delete(proxy(d), "address") }, []string{"proxies[0].address"}},
-		"public IP of its own address": {func(d map[string]any) { proxy(d)["publicIPs"] = []any{"10.0.2.11"} }, []string{"must belong to one proxy"}},
+		"unknown protocol":          {func(d map[string]any) { route(d, 0)["protocol"] = "udp" }, []string{"routes[0].protocol: must be tls, http or tcp"}},
+		"plain HTTP into a pool":    {func(d map[string]any) { route(d, 1)["protocol"] = "http" }, []string{"routes[1].protocol: must be tls in mode pool"}},
+		"TLS on a port of its own":  {func(d map[string]any) { route(d, 0)["listen"] = 1443 }, []string{"routes[0].listen: must not be given unless protocol is tcp"}},
+		"listen on 65536":           {func(d map[string]any) { route(d, 2)["listen"] = 65536 }, []string{"routes[2].listen: must be 1 to 65535"}},
+		"two hosts behind one port": {func(d map[string]any) { route(d, 2)["hosts"] = []any{"a.example.org", "b.example.org"} }, []string{"routes[2].hosts: must be one"}},
+		"wildcard in plain TCP":     {func(d map[string]any) { route(d, 2)["hosts"] = []any{"*.example.org"} }, []string{"routes[2].hosts[0]: must be an exact name"}},
+		"plain TCP on the port of TLS": {func(d map[string]any) { route(d, 2)["listen"] = 443 },
+			[]string{`routes[2].listen: must be for one tcp route alone: route "payments" listens there too`}},
+		"plain HTTP on the port of TLS": {func(d map[string]any) { route(d, 3)["port"] = 443 }, []string{`routes[3].protocol: must be tls on port 443, as in route "payments"`}},
+		"pool options of a passthrough": {func(d map[string]any) { route(d, 0)["pool"] = map[string]any{} }, []string{"routes[0].pool: must not be given unless mode is pool"}},
+		"certificate by relative path":  {func(d map[string]any) { pool(d)["caFile"] = "ca.pem" }, []string{"routes[4].pool.caFile: must be an absolute path"}},
+		"certificate up the tree":       {func(d map[string]any) { pool(d)["certFile"] = "/etc/../key.pem" }, []string{"routes[4].pool.certFile"}},
+		"certificate with a space":      {func(d map[string]any) { pool(d)["certFile"] = "/etc/a b.pem" }, []string{"routes[4].pool.certFile"}},
+		"timeouts beyond their limits":  {func(d map[string]any) { pool(d)["connectTimeoutSeconds"] = 61; pool(d)["serverTimeoutSeconds"] = -1 }, []string{"connectTimeoutSeconds: must be 1 to 60", "serverTimeoutSeconds: must be 1 to 3600"}},
+		"too many pooled connections":   {func(d map[string]any) { pool(d)["maxConnections"] = 100001 }, []string{"maxConnections: must be 1 to 100000"}},
+		"unknown ALPN":                  {func(d map[string]any) { pool(d)["alpn"] = []any{"h3"} }, []string{"alpn[0]: must be h2 or http/1.1"}},
+		"ALPN twice":                    {func(d map[string]any) { pool(d)["alpn"] = []any{"h2", "h2"} }, []string{"alpn[1]: must be listed once"}},
+		"proxy without a zone":          {func(d map[string]any) { proxy(d)["zone"] = "" }, []string{"proxies[0].zone"}},
+		"IPv6 proxy":                    {func(d map[string]any) { proxy(d)["address"] = "2001:db8::1" }, []string{"proxies[0].address: must be an IPv4 address"}},
+		"loopback proxy":                {func(d map[string]any) { proxy(d)["address"] = "127.0.0.1" }, []string{"proxies[0].address"}},
+		"proxy without address":         {func(d map[string]any) { delete(proxy(d), "address") }, []string{"proxies[0].address"}},
+		"public IP of its own address":  {func(d map[string]any) { proxy(d)["publicIPs"] = []any{"10.0.2.11"} }, []string{"must belong to one proxy"}},
 		"several at once": {func(d map[string]any) { d["version"] = 3; route(d, 0)["port"] = 0; proxy(d)["name"] = "A" },
 			[]string{"version", "routes[0].port", "proxies[0].name"}},
 	}
@@ -111,7 +135,48 @@ func TestDecodeNamesEveryProblem(t *testing.T) {
 }
 
 func route(d map[string]any, i int) map[string]any { return d["routes"].([]any)[i].(map[string]any) }
+func pool(d map[string]any) map[string]any         { return route(d, 4)["pool"].(map[string]any) }
 func proxy(d map[string]any) map[string]any        { return d["proxies"].([]any)[0].(map[string]any) }
+
+func TestDocumentsOfTheFirstReleaseAreStillRead(t *testing.T) {
+	data, err := os.ReadFile("testdata/first-release.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := doc.Routes[0]; r.Protocol != "" || r.ListenPort() != 443 {
+		t.Errorf("first route became %+v", r)
+	}
+	if again, err := Encode(doc); err != nil || string(again) != string(data) {
+		t.Errorf("an agent that is older could not read what this one writes: %v\n%s", err, again)
+	}
+}
+
+func TestPoolDefaults(t *testing.T) {
+	for name, r := range map[string]Route{"no options": {}, "empty options": {Pool: &Pool{}}} {
+		if p := r.Pooled(); p.ConnectTimeoutSeconds != 5 || p.ServerTimeoutSeconds != 60 || p.MaxConnections != 0 || len(p.ALPN) != 2 || p.ALPN[0] != ALPNHTTP2 {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
+
+func TestRoutesAreFoundByTheirListeningPort(t *testing.T) {
+	doc := example()
+	doc.withDefaults()
+	x := NewIndex(doc, ModePassthrough)
+	if r := x.Lookup("mail.example.org", 10025); r == nil || r.Name != "mail" {
+		t.Errorf("listening port: %v", r)
+	}
+	if r := x.Lookup("mail.example.org", 25); r != nil {
+		t.Errorf("port of the destination: %v", r)
+	}
+	if r := x.Lookup("x.legacy.example.org", 80); r == nil || r.Name != "legacy" {
+		t.Errorf("plain HTTP: %v", r)
+	}
+}
 
 func TestDecodeRefusesWhatIsNotOneDocument(t *testing.T) {
 	for name, text := range map[string]string{
@@ -224,6 +289,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, route := range doc.Routes {
+			if p := route.Pooled(); strings.ContainsAny(p.CAFile+p.CertFile, " \n\\\"'#") || strings.Contains(p.CAFile+p.CertFile, "..") {
+				t.Fatalf("a path would be misread in a configuration: %+v", p)
+			}
 			for _, host := range route.Hosts {
 				if strings.ContainsAny(host, " |;\n\\\"'#<") || strings.Count(host, "*") > 1 {
 					t.Fatalf("host %q would be misread in a map", host)

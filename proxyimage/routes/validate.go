@@ -61,6 +61,7 @@ func validateRoutes(all []Route, list *problem.List) {
 	}
 	names := map[string]bool{}
 	served := map[string]string{}
+	listeners := map[int]Route{}
 	hosts := 0
 	for i, route := range all {
 		where := at("routes", i)
@@ -74,6 +75,9 @@ func validateRoutes(all []Route, list *problem.List) {
 		if len(route.Hosts) == 0 {
 			list.Add(where+".hosts", "needs at least 1 host", 0, "")
 		}
+		validateProtocol(where, route, list)
+		validateListener(where, route, listeners, list)
+		validatePool(where, route, list)
 		hosts += len(route.Hosts)
 		for j, host := range route.Hosts {
 			validateHost(problem.Index(where+".hosts", j), host, route, served, list)
@@ -101,9 +105,9 @@ func validateHost(where, host string, route Route, served map[string]string, lis
 		list.Add(where, rule, host, "")
 		return
 	}
-	key := host + "|" + strconv.Itoa(route.Port)
+	key := host + "|" + strconv.Itoa(route.ListenPort())
 	if other, ok := served[key]; ok {
-		list.Addf(where, host, "", "must not be served twice on port %d: route %q has it", route.Port, other)
+		list.Addf(where, host, "", "must not be served twice on port %d: route %q has it", route.ListenPort(), other)
 	}
 	served[key] = route.Name
 }
