@@ -37,7 +37,7 @@ type documents struct {
 }
 
 func newDocuments(s settings, logger *slog.Logger, m *metrics) (*documents, error) {
-	watcher, err := source.Open(s.routes)
+	watcher, err := source.Open(s.routes, s.routesPoll)
 	if err != nil {
 		return nil, fmt.Errorf("SALLYPORT_ROUTES: %w", err)
 	}
@@ -131,11 +131,13 @@ func (d *documents) adopt(doc *routes.Document, text []byte) (changed bool, err 
 			return false, fmt.Errorf("routes document: serial: must rise with every change, got %d again", doc.Serial)
 		case same:
 			d.problem = ""
+			d.metrics.documentProblem.Set(0)
 			d.metrics.serial.Set(float64(doc.Serial))
 			return false, nil
 		}
 	}
 	d.current, d.text, d.since, d.problem = doc, text, time.Now(), ""
+	d.metrics.documentProblem.Set(0)
 	return true, nil
 }
 
@@ -145,6 +147,7 @@ func (d *documents) fail(err error) {
 	d.problem = err.Error()
 	d.mu.Unlock()
 	d.metrics.documentsRefused.Inc()
+	d.metrics.documentProblem.Set(1)
 	d.logger.Error("routes document refused", "error", err)
 }
 

@@ -16,6 +16,7 @@ type metrics struct {
 	serial           prometheus.Gauge
 	documentSince    prometheus.Gauge
 	documentsRefused prometheus.Counter
+	documentProblem  prometheus.Gauge
 
 	restarts    prometheus.Counter
 	reloads     *prometheus.CounterVec // result
@@ -35,6 +36,7 @@ func newMetrics() *metrics {
 	m.serial = m.gauge("routes_serial", "Serial of the routes document in force, 0 if none is.")
 	m.documentSince = m.gauge("routes_in_force_since_timestamp_seconds", "When the routes document in force came into force.")
 	m.documentsRefused = m.counter("routes_refused_total", "Routes documents refused, and failures to read one.")
+	m.documentProblem = m.gauge("routes_problem", "1 while the document at the source cannot be read or is refused, and another or none is in force.")
 	return m
 }
 

@@ -28,6 +28,7 @@ const (
 type settings struct {
 	mode           Mode
 	routes         string // URL
+	routesPoll     time.Duration
 	stateDir       string
 	runDir         string
 	dnsServers     []netip.AddrPort
@@ -63,6 +64,7 @@ func settingsFromEnv(lookup func(string) (string, bool)) (settings, error) {
 		dnsListen:  r.text("SALLYPORT_DNS_LISTEN", "127.0.0.1:9053"),
 		haproxy:    r.text("SALLYPORT_HAPROXY", "/usr/sbin/haproxy"),
 
+		routesPoll:     r.duration("SALLYPORT_ROUTES_POLL", 5*time.Second),
 		drain:          r.duration("SALLYPORT_DRAIN", 30*time.Second),
 		probeInterval:  r.duration("SALLYPORT_PROBE_INTERVAL", 500*time.Millisecond),
 		idleTimeout:    r.duration("SALLYPORT_IDLE_TIMEOUT", time.Hour),
@@ -176,7 +178,7 @@ func (s settings) validate() error {
 // validatePlaces checks paths, addresses and the mode.
 func (s settings) validatePlaces(r *rules) {
 	r.need(s.mode == ModePassthrough || s.mode == ModeResolver, "SALLYPORT_MODE", "must be passthrough or resolver", s.mode)
-	if _, err := source.Open(s.routes); err != nil {
+	if _, err := source.Open(s.routes, s.routesPoll); err != nil {
 		*r = append(*r, fmt.Errorf("SALLYPORT_ROUTES: %w", err))
 	}
 	r.need(filepath.IsAbs(s.stateDir), "SALLYPORT_STATE_DIR", "must be an absolute path", s.stateDir)
@@ -195,6 +197,7 @@ func (s settings) validatePlaces(r *rules) {
 // validateNumbers checks durations and counts.
 func (s settings) validateNumbers(r *rules) {
 	within := func(d, low, high time.Duration) bool { return d >= low && d <= high }
+	r.need(within(s.routesPoll, time.Second, 10*time.Minute), "SALLYPORT_ROUTES_POLL", "must be 1s to 10m", s.routesPoll)
 	r.need(within(s.drain, 0, time.Hour), "SALLYPORT_DRAIN", "must be 0s to 1h", s.drain)
 	r.need(within(s.probeInterval, 50*time.Millisecond, time.Minute), "SALLYPORT_PROBE_INTERVAL", "must be 50ms to 1m", s.probeInterval)
 	r.need(within(s.idleTimeout, time.Second, 24*time.Hour), "SALLYPORT_IDLE_TIMEOUT", "must be 1s to 24h", s.idleTimeout)

@@ -17,8 +17,12 @@ func TestOpenChecksTheURL(t *testing.T) {
 	for rawURL, want := range map[string]string{
 		"file:///etc/sallyport/routes.json": "", "/etc/sallyport/routes.json": "scheme", "": "scheme", "file://routes.json": "absolute path",
 		"file:///a?b=c": "absolute path", "ftp://example.com/x": "scheme", "://": "must be a URL",
+		"s3://bucket/key?region=eu-west-1": "", "s3://bucket/key": "region", "s3://bucket?region=x": "<bucket>/<key>", "s3:///key?region=x": "<bucket>/<key>",
+		"s3://bucket/key?region=x&wait=5s": "parameters", "s3://bucket/key?region=x&endpoint=localhost": "endpoint",
+		"s3://bucket/key?region=x&use_path_style=yes": "true or false", "gs://bucket/a/b.json": "", "gs://bucket/": "<bucket>/<key>",
+		"gs://bucket/key?region=x": "parameters", "gs://bucket/key?endpoint=ftp://x": "endpoint",
 	} {
-		_, err := Open(rawURL)
+		_, err := Open(rawURL, time.Second)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", rawURL, err, want)
 		}
@@ -51,7 +55,7 @@ func TestFileIsSeenHoweverItChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := Open("file://" + path)
+	w, err := Open("file://"+path, time.Second)
 	do(err)
 	steps := []struct {
 		name   string
@@ -97,7 +101,7 @@ func TestUnreadableFileIsReportedOnceAndSeenWhenItIsBack(t *testing.T) {
 	if err := os.Mkdir(path, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w, err := Open("file://" + path)
+	w, err := Open("file://"+path, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +131,7 @@ func TestHugeFileIsNotReadWhole(t *testing.T) {
 	if err := os.WriteFile(path, make([]byte, 10<<20), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	w, err := Open("file://" + path)
+	w, err := Open("file://"+path, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,8 @@
 // Command sallyport-agent is process 1 of the proxy image. It is configured by environment variables:
 //
 //	SALLYPORT_MODE             passthrough (default): runs HAProxy; resolver: answers DNS on a node
-//	SALLYPORT_ROUTES           URL of the routes document, file:///etc/sallyport/routes/routes.json
+//	SALLYPORT_ROUTES           file://, s3:// or gs:// URL, file:///etc/sallyport/routes/routes.json
+//	SALLYPORT_ROUTES_POLL      how often an object (s3://, gs://) is asked for, 5s
 //	SALLYPORT_STATE_DIR        last good copies and maps, /var/lib/sallyport
 //	SALLYPORT_RUN_DIR          sockets, /run/sallyport
 //	SALLYPORT_DNS_SERVERS      recursive servers, ip[:port],... (required)
