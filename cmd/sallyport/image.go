@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,18 +23,18 @@ const lockPath = "proxyimage/oci/packages.lock"
 func newImageCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "image",
-		Short: "Build the proxy image without a container engine",
+		Short: "Build and push the proxy image without a container engine",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newImageBuildCommand(), newImageLockCommand())
+	command.AddCommand(newImageBuildCommand(), newImageLockCommand(), newImagePushCommand())
 	return command
 }
 
 func newImageBuildCommand() *cobra.Command {
 	var (
-		options oci.Options
-		asJSON  bool
+		options      oci.Options
+		asJSON, both bool
 	)
 	command := &cobra.Command{
 		Use:   "build",
@@ -49,6 +51,9 @@ func newImageBuildCommand() *cobra.Command {
 			under(root, &options.Agent, ".build/bin/sallyport-agent")
 			under(root, &options.Out, ".build/image")
 			under(root, &options.Cache, ".build/cache")
+			if both {
+				options.Foreign = foreignAgents(options)
+			}
 			options.Progress = progress(command.ErrOrStderr())
 			return runImageBuild(command, options, asJSON)
 		},
@@ -59,9 +64,21 @@ func newImageBuildCommand() *cobra.Command {
 	flags.StringVar(&options.Lock, "lock", "", "lock file (default "+lockPath+" of the repository)")
 	flags.StringVar(&options.Cache, "cache", "", "directory for packages (default .build/cache of the repository)")
 	flags.StringVar(&options.Arch, "arch", "", "architecture: amd64 or arm64 (default this machine's)")
+	flags.BoolVar(&both, "all-platforms", false, "build for amd64 and arm64; the other one's agent is <agent>-<architecture>")
 	flags.BoolVar(&options.AllowNewer, "allow-newer", false, "take what the mirrors offer where they dropped a locked version; never for an image to publish")
 	flags.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return command
+}
+
+// foreignAgents names the agents of the architectures besides the one asked for.
+func foreignAgents(options oci.Options) map[string]string {
+	agents := map[string]string{}
+	for _, arch := range oci.Architectures() {
+		if arch != cmp.Or(options.Arch, runtime.GOARCH) {
+			agents[arch] = options.Agent + "-" + arch
+		}
+	}
+	return agents
 }
 
 func runImageBuild(command *cobra.Command, options oci.Options, asJSON bool) error {
@@ -79,12 +96,14 @@ func runImageBuild(command *cobra.Command, options oci.Options, asJSON bool) err
 	if image.Unchanged {
 		state = "unchanged"
 	}
-	fmt.Fprintf(out, "%s %s (%s, %d packages, %.1f MB, %.1f MB packed)\n", state, image.Digest, image.Arch, len(image.Packages),
-		float64(image.Bytes)/1e6, float64(image.PackedBytes)/1e6)
-	for _, s := range image.Substitutions {
-		fmt.Fprintf(out, "NOT AS LOCKED: %s instead of %s\n", s.Taken, s.Locked.Version)
+	fmt.Fprintf(out, "%s %s\n", state, image.Digest)
+	for _, p := range image.Platforms {
+		fmt.Fprintf(out, "%-6s %s (%d packages, %.1f MB, %.1f MB packed)\n", p.Arch, p.Digest, len(p.Packages), float64(p.Bytes)/1e6, float64(p.PackedBytes)/1e6)
+		for _, s := range p.Substitutions {
+			fmt.Fprintf(out, "NOT AS LOCKED: %s instead of %s\n", s.Taken, s.Locked.Version)
+		}
 	}
-	_, err = fmt.Fprintf(out, "layout %s\nrootfs %s\n", image.Layout, image.Rootfs)
+	_, err = fmt.Fprintf(out, "layout %s\nrootfs %s (%s)\n", image.Layout, image.Rootfs, image.Arch)
 	return err
 }
 
@@ -111,7 +130,7 @@ func newImageLockCommand() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&options.Lock, "lock", "", "lock file (default "+lockPath+" of the repository)")
 	flags.StringVar(&options.Cache, "cache", "", "directory for package indexes (default .build/cache of the repository)")
-	flags.StringVar(&options.Arch, "arch", "", "architecture: amd64 or arm64 (default this machine's)")
+	flags.StringVar(&options.Arch, "arch", "", "architecture: amd64 or arm64 (default all in the lock file)")
 	flags.BoolVar(&asJSON, "json", false, "print the changes as JSON")
 	return command
 }

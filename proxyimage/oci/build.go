@@ -2,53 +2,58 @@ package oci
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
+	"slices"
+	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 )
 
 // buildVersion is part of the stamp of a build: raise it when this package makes other images from the same inputs.
-const buildVersion = "1"
+const buildVersion = "2"
 
 // Options says what to build and where. All paths must be given.
 type Options struct {
-	Lock       string // lock file
-	Agent      string // static agent binary
-	Out        string // directory of the outputs
-	Cache      string // directory for .deb files and package indexes; safe to delete
-	Arch       string // amd64 or arm64; empty for this machine's
-	AllowNewer bool   // take newer packages where the mirrors dropped the locked ones; for local images only
+	Lock       string            // lock file
+	Agent      string            // static agent binary for Arch
+	Arch       string            // amd64 or arm64; empty for this machine's. The root directory is for this one
+	Foreign    map[string]string // static agent binaries of further architectures, by name; empty for an image of one platform
+	Out        string            // directory of the outputs
+	Cache      string            // directory for .deb files and package indexes; safe to delete
+	AllowNewer bool              // take newer packages where the mirrors dropped the locked ones; for local images only
 
 	Progress func(format string, args ...any) // told what goes on; nil for silence
 }
 
 // Image is a finished build.
 type Image struct {
-	Digest        string         `json:"digest"` // of the manifest, "sha256:..."
+	Digest    string     `json:"digest"`    // of the image index, "sha256:..."
+	Platforms []Platform `json:"platforms"` // by architecture; at least one
+	Arch      string     `json:"arch"`      // which platform the root directory is
+	Rootfs    string     `json:"rootfs"`    // absolute path of the directory for that platform's digest
+	Layout    string     `json:"layout"`    // absolute path of the OCI layout for this digest
+	Unchanged bool       `json:"unchanged"` // the inputs were those of the build before
+}
+
+// Platform is the image for one architecture.
+type Platform struct {
 	Arch          string         `json:"arch"`
-	Rootfs        string         `json:"rootfs"` // absolute path of the directory for this digest
-	Layout        string         `json:"layout"` // absolute path of the OCI layout for this digest
+	Digest        string         `json:"digest"` // of the manifest, "sha256:..."
 	Packages      []Package      `json:"packages"`
 	Substitutions []Substitution `json:"substitutions,omitempty"` // empty if every package has its locked version
 	Bytes         int64          `json:"bytes"`                   // sum of the files, not compressed
 	PackedBytes   int64          `json:"packedBytes"`             // sum of the layers, as a registry stores them
-	Unchanged     bool           `json:"unchanged"`               // the inputs were those of the build before
 	Stamp         string         `json:"stamp"`                   // identifies the inputs
 }
 
-// Build makes the image, or returns the one before if no input has changed. Two builds of one output directory wait for each
-// other.
+// Build makes the image, or returns the one before if no input has changed. That one may have more platforms than were asked
+// for. Two builds of one output directory wait for each other.
 func Build(ctx context.Context, o Options) (Image, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -62,26 +67,24 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	agent, err := os.ReadFile(o.Agent)
+	jobs, err := o.jobs(lock, lockText)
 	if err != nil {
-		return Image{}, fmt.Errorf("image: agent: %w; build it first (`make build`) or name it with --agent", err)
+		return Image{}, fmt.Errorf("image: %w", err)
 	}
 	release, err := exclusive(o.Out)
 	if err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
 	}
 	defer release()
-	stamp := o.stamp(lockText, agent)
-	if last, err := Current(o.Out); err == nil && last.Stamp == stamp {
+	if last, err := Current(o.Out); err == nil && last.serves(o, jobs) {
 		last.Unchanged = true
 		return last, nil
 	}
 	removeAll(filepath.Join(o.Out, ".rootfs-*"), filepath.Join(o.Out, ".oci-*"))
-	image, err := o.build(ctx, lock, agent)
+	image, err := o.build(ctx, jobs)
 	if err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
 	}
-	image.Stamp = stamp
 	if err := publish(o.Out, image); err != nil {
 		return Image{}, fmt.Errorf("image: %w", err)
 	}
@@ -89,64 +92,53 @@ func Build(ctx context.Context, o Options) (Image, error) {
 	return image, nil
 }
 
-// build makes the image's directories; they are not current yet.
-func (o Options) build(ctx context.Context, lock Lock, agent []byte) (Image, error) {
-	p := platforms[o.Arch]
-	if err := checkAgent(agent, p); err != nil {
-		return Image{}, fmt.Errorf("agent: %s: %w", o.Agent, err)
+// serves says whether a build of these inputs would change nothing.
+func (image Image) serves(o Options, jobs []job) bool {
+	if image.Arch != o.Arch {
+		return false
 	}
-	locked := lock.For(o.Arch)
-	if len(locked) == 0 {
-		return Image{}, fmt.Errorf("%s: needs packages for %s, got none; run `sallyport image lock --arch %s`", o.Lock, o.Arch, o.Arch)
+	for _, j := range jobs {
+		have := slices.ContainsFunc(image.Platforms, func(p Platform) bool {
+			return p.Stamp == j.stamp() && (o.AllowNewer || len(p.Substitutions) == 0)
+		})
+		if !have {
+			return false
+		}
 	}
-	source := fetcher{lockName: filepath.Base(o.Lock), debs: o.debs(), private: o.privateApt(), allowNewer: o.AllowNewer, progress: o.Progress}
-	packages, substitutions, err := source.fetch(ctx, locked)
-	if err != nil {
-		return Image{}, err
-	}
-	for _, s := range substitutions {
-		o.Progress("WARNING: %s: the mirrors no longer have the locked %s; this image is not reproducible, run `sallyport image lock`", s.Taken, s.Locked.Version)
-	}
-	o.Progress("unpacking %d packages", len(packages))
-	base, err := baseTree(ctx, o.debs(), packages, p)
-	if err != nil {
-		return Image{}, err
-	}
-	top, err := agentTree(contents{arch: o.Arch, epoch: lock.Epoch, packages: packages, substitutions: substitutions, agent: agent})
-	if err != nil {
-		return Image{}, err
-	}
-	o.Progress("packing the image")
-	packed, err := newImage(o.Arch, lock.Epoch, layerNote{base, "Debian packages of packages.lock"}, layerNote{top, "sallyport-agent"})
-	if err != nil {
-		return Image{}, err
-	}
-	image, err := o.write(packed, base, top, lock.Epoch)
-	image.Packages, image.Substitutions = packages, substitutions
-	return image, err
+	return true
 }
 
-// write stores the layout and the root directory under the image's digest.
-func (o Options) write(packed v1.Image, base, top tree, epoch time.Time) (Image, error) {
-	digest, err := packed.Digest()
+// build makes the image's directories; they are not current yet.
+func (o Options) build(ctx context.Context, jobs []job) (Image, error) {
+	var (
+		image  = Image{Arch: o.Arch}
+		packed []packedPlatform
+	)
+	for _, j := range jobs {
+		one, err := o.buildPlatform(ctx, j)
+		if err != nil {
+			return Image{}, err
+		}
+		packed = append(packed, one)
+		image.Platforms = append(image.Platforms, one.Platform)
+	}
+	index, err := newIndex(jobs[0].lock.Epoch, packed)
 	if err != nil {
 		return Image{}, err
 	}
-	image := Image{Digest: digest.String(), Arch: o.Arch, Bytes: base.size() + top.size()}
-	manifest, err := packed.Manifest()
+	digest, err := index.Digest()
 	if err != nil {
 		return Image{}, err
 	}
-	for _, layer := range manifest.Layers {
-		image.PackedBytes += layer.Size
-	}
-	image.Layout, err = generation(o.Out, "oci", digest.Hex, func(dir string) error { return writeLayout(dir, packed, o.Arch) })
+	image.Digest = digest.String()
+	image.Layout, err = generation(o.Out, "oci", digest.Hex, func(dir string) error { return writeLayout(dir, index) })
 	if err != nil {
 		return Image{}, err
 	}
-	all := maps.Clone(base)
-	maps.Copy(all, top)
-	image.Rootfs, err = generation(o.Out, "rootfs", digest.Hex, func(dir string) error { return all.writeDir(dir, epoch) })
+	own := packed[slices.IndexFunc(packed, func(p packedPlatform) bool { return p.Arch == o.Arch })]
+	image.Rootfs, err = generation(o.Out, "rootfs", strings.TrimPrefix(own.Digest, "sha256:"), func(dir string) error {
+		return own.files.writeDir(dir, jobs[0].lock.Epoch)
+	})
 	return image, err
 }
 
@@ -176,34 +168,42 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
 	}
-	if _, ok := platforms[o.Arch]; !ok {
-		return o, fmt.Errorf("image: architecture: must be amd64 or arm64, got %q", o.Arch)
-	}
-	for _, path := range []*string{&o.Lock, &o.Agent, &o.Out, &o.Cache} {
-		if *path == "" {
-			return o, errors.New("image: options: lock, agent, out and cache must be given")
+	agents := map[string]string{o.Arch: o.Agent}
+	for arch, agent := range o.Foreign {
+		if arch == o.Arch {
+			return o, fmt.Errorf("image: foreign architectures: must be others than %s, got it twice", arch)
 		}
-		absolute, err := filepath.Abs(*path)
+		agents[arch] = agent
+	}
+	o.Foreign = map[string]string{} // the caller's stays as it is
+	for arch, agent := range agents {
+		if _, ok := platforms[arch]; !ok {
+			return o, fmt.Errorf("image: architecture: must be amd64 or arm64, got %q", arch)
+		}
+		path, err := absolute(agent)
 		if err != nil {
 			return o, err
 		}
-		*path = absolute
+		if arch == o.Arch {
+			o.Agent = path
+		} else {
+			o.Foreign[arch] = path
+		}
+	}
+	for _, path := range []*string{&o.Lock, &o.Out, &o.Cache} {
+		var err error
+		if *path, err = absolute(*path); err != nil {
+			return o, err
+		}
 	}
 	return o, nil
 }
 
-func (o Options) debs() string { return filepath.Join(o.Cache, "debs") }
-func (o Options) privateApt() apt {
-	return apt{arch: o.Arch, dir: filepath.Join(o.Cache, "apt-"+o.Arch)}
-}
-
-// stamp identifies everything that the image depends on.
-func (o Options) stamp(lock, agent []byte) string {
-	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %s %v %d %d\n", buildVersion, o.Arch, o.AllowNewer, len(lock), len(agent))
-	hash.Write(lock)
-	hash.Write(agent)
-	return hex.EncodeToString(hash.Sum(nil))
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("image: options: lock, agents, out and cache must be given")
+	}
+	return filepath.Abs(path)
 }
 
 // exclusive takes the lock of a directory, waiting for it if need be, and returns how to give it back. The kernel gives it back when a build is

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
@@ -97,24 +98,42 @@ func TestImage(t *testing.T) {
 	})
 }
 
-func layers(t *testing.T, image Image) []string {
+// platformImage reads one platform's image from the layout, through the index that names it.
+func platformImage(t *testing.T, image Image, arch string) v1.Image {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(image.Layout)
+	index, err := readLayout(image.Layout)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if digest, err := index.Digest(); err != nil || digest.String() != image.Digest {
+		t.Errorf("the layout holds %s, %v, want %s", digest, err, image.Digest)
 	}
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(manifest.Manifests) != 1 || manifest.Manifests[0].Digest.String() != image.Digest {
-		t.Fatalf("index = %+v, want one manifest %s", manifest.Manifests, image.Digest)
+	if len(manifest.Manifests) != len(image.Platforms) {
+		t.Fatalf("index = %+v, want %d platforms", manifest.Manifests, len(image.Platforms))
 	}
-	packed, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
+	for i, m := range manifest.Manifests {
+		if m.Digest.String() != image.Platforms[i].Digest || m.Platform.Architecture != image.Platforms[i].Arch || m.Platform.OS != "linux" {
+			t.Errorf("entry %d = %+v, want %s for %s", i, m, image.Platforms[i].Digest, image.Platforms[i].Arch)
+		}
+		if m.Platform.Architecture == arch {
+			packed, err := index.Image(m.Digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return packed
+		}
 	}
-	content, err := packed.Manifest()
+	t.Fatalf("no platform %s in %+v", arch, manifest.Manifests)
+	return nil
+}
+
+func layers(t *testing.T, image Image) []string {
+	t.Helper()
+	content, err := platformImage(t, image, image.Arch).Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,23 +152,17 @@ func checkLayout(t *testing.T, image Image) {
 	if err := validate.Index(index); err != nil {
 		t.Error(err)
 	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed, err := index.Image(manifest.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := packed.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/sallyport-agent"}) {
-		t.Errorf("user %q, entrypoint %q", config.Config.User, config.Config.Entrypoint)
-	}
-	if config.Architecture != "amd64" || manifest.Manifests[0].Platform.Architecture != "amd64" || len(config.History) != 2 {
-		t.Errorf("architecture %q, history %v", config.Architecture, config.History)
+	for _, p := range image.Platforms {
+		config, err := platformImage(t, image, p.Arch).ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/sallyport-agent"}) {
+			t.Errorf("user %q, entrypoint %q", config.Config.User, config.Config.Entrypoint)
+		}
+		if config.Architecture != p.Arch || len(config.History) != 2 {
+			t.Errorf("architecture %q, want %q; history %v", config.Architecture, p.Arch, config.History)
+		}
 	}
 }
 
@@ -240,7 +253,7 @@ func checkSBOM(t *testing.T, image Image) {
 		}
 		ids[p.SPDXID] = true
 	}
-	for _, p := range image.Packages {
+	for _, p := range image.Platforms[0].Packages {
 		if versions[p.Name] != p.Version {
 			t.Errorf("%s is listed as %q", p, versions[p.Name])
 		}
@@ -290,16 +303,81 @@ func TestBuildsAtTheSameTimeAndAfterAKilledOne(t *testing.T) {
 	}
 }
 
+// bothPlatforms returns options for the whole image with a cache of its own that holds the packages already.
+func bothPlatforms(t *testing.T) Options {
+	t.Helper()
+	o := options(t, "amd64")
+	o.Foreign = map[string]string{"arm64": buildAgent(t, "arm64")}
+	return o
+}
+
+func TestImageForBothArchitectures(t *testing.T) {
+	o := bothPlatforms(t)
+	image := build(t, o)
+	if arches := image.arches(); !slices.Equal(arches, []string{"amd64", "arm64"}) {
+		t.Fatalf("platforms = %v", arches)
+	}
+	t.Run("the layout is valid and names both", func(t *testing.T) { checkLayout(t, image) })
+	t.Run("the root is for this machine", func(t *testing.T) {
+		if machine := elfMachine(t, filepath.Join(image.Rootfs, haproxyPath)); machine != elf.EM_X86_64 || image.Arch != "amd64" {
+			t.Errorf("HAProxy is for %s, root for %s", machine, image.Arch)
+		}
+	})
+	t.Run("another cache gives the same digest", func(t *testing.T) {
+		other := o
+		other.Cache, other.Out = t.TempDir(), t.TempDir()
+		if err := os.CopyFS(other.debs(), os.DirFS(o.debs())); err != nil {
+			t.Fatal(err)
+		}
+		if again := build(t, other); again.Digest != image.Digest {
+			t.Errorf("digests %s and %s", image.Digest, again.Digest)
+		}
+	})
+	t.Run("the root of this machine is that of an image for it alone", func(t *testing.T) {
+		alone := o
+		alone.Foreign, alone.Out = nil, t.TempDir()
+		if a := build(t, alone); a.Platforms[0].Digest != image.Platforms[0].Digest || filepath.Base(a.Rootfs) != filepath.Base(image.Rootfs) || a.Digest == image.Digest {
+			t.Errorf("alone %s, %s; with the other %s, %s", a.Platforms[0].Digest, a.Rootfs, image.Platforms[0].Digest, image.Rootfs)
+		}
+	})
+	t.Run("a build for this machine leaves the whole image as it is", func(t *testing.T) {
+		local := o
+		local.Foreign = nil
+		if again := build(t, local); !again.Unchanged || again.Digest != image.Digest {
+			t.Errorf("unchanged = %v, digest %s", again.Unchanged, again.Digest)
+		}
+	})
+	t.Run("a strict build does not take over substitutes", func(t *testing.T) {
+		substituted := image
+		substituted.Platforms = slices.Clone(image.Platforms)
+		substituted.Platforms[1].Substitutions = []Substitution{{}}
+		strict := Options{Arch: "amd64"}
+		jobs := []job{{arch: "arm64"}}
+		substituted.Platforms[1].Stamp = jobs[0].stamp()
+		if substituted.serves(strict, jobs) {
+			t.Error("an image with substitutes serves a build without --allow-newer")
+		}
+		if strict.AllowNewer = true; !substituted.serves(strict, jobs) {
+			t.Error("an image with substitutes does not serve a build with --allow-newer")
+		}
+	})
+}
+
 func TestImageForArm64(t *testing.T) {
 	image := build(t, options(t, "arm64"))
-	file, err := elf.Open(filepath.Join(image.Rootfs, haproxyPath))
+	if machine := elfMachine(t, filepath.Join(image.Rootfs, haproxyPath)); machine != elf.EM_AARCH64 || image.Arch != "arm64" {
+		t.Errorf("HAProxy is for %s, image for %s", machine, image.Arch)
+	}
+}
+
+func elfMachine(t *testing.T, path string) elf.Machine {
+	t.Helper()
+	file, err := elf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if file.Machine != elf.EM_AARCH64 || image.Arch != "arm64" {
-		t.Errorf("HAProxy is for %s, image for %s", file.Machine, image.Arch)
-	}
+	return file.Machine
 }
 
 func TestBadInputsAreRefused(t *testing.T) {
@@ -335,6 +413,10 @@ func TestBadInputsAreRefused(t *testing.T) {
 		"an agent for another machine": {func(o *Options) { o.Agent = buildAgent(t, "arm64") }, "must be built for EM_X86_64, got EM_AARCH64"},
 		"an agent that is a script":    {func(o *Options) { o.Agent = "packages.lock" }, "must be an ELF file"},
 		"an agent that is not static":  {func(o *Options) { o.Agent = "/bin/ls" }, "CGO_ENABLED=0"},
+		"the same architecture twice":  {func(o *Options) { o.Foreign = map[string]string{"amd64": o.Agent} }, "must be others than amd64"},
+		"a foreign architecture":       {func(o *Options) { o.Foreign = map[string]string{"sparc": o.Agent} }, "must be amd64 or arm64"},
+		"a foreign agent for us":       {func(o *Options) { o.Foreign = map[string]string{"arm64": o.Agent} }, "must be built for EM_AARCH64"},
+		"a foreign agent not built":    {func(o *Options) { o.Foreign = map[string]string{"arm64": "none"} }, "make image"},
 		"another architecture":         {func(o *Options) { o.Arch = "sparc" }, "must be amd64 or arm64"},
 		"a lock without a library":     {func(o *Options) { o.Lock = without("liblz4-1") }, "needs liblz4.so.1, which no locked package ships"},
 		"a lock without libgcc":        {func(o *Options) { o.Lock = without("libgcc-s1") }, "needs libgcc_s.so.1"},

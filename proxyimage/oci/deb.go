@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +33,9 @@ var platforms = map[string]platform{
 	"amd64": {triplet: "x86_64-linux-gnu", loader: "usr/lib64/ld-linux-x86-64.so.2", machine: 62},
 	"arm64": {triplet: "aarch64-linux-gnu", loader: "usr/lib/ld-linux-aarch64.so.1", machine: 183},
 }
+
+// Architectures returns the architectures that an image can be built for, sorted.
+func Architectures() []string { return slices.Sorted(maps.Keys(platforms)) }
 
 func (p platform) libraries() string { return "usr/lib/" + p.triplet + "/" }
 

@@ -3,6 +3,7 @@ package oci
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,6 +19,9 @@ import (
 // User is the user and group that the image's programs run as: the "nonroot" of other small images. It owns nothing but its
 // state directories.
 const User = 65532
+
+// imageTitle is the image's name for people.
+const imageTitle = "sallyport-proxy"
 
 // layerNote is one layer with what made it, as image histories show.
 type layerNote struct {
@@ -59,7 +63,7 @@ func imageConfig(arch string, epoch time.Time) *v1.ConfigFile {
 			ExposedPorts: map[string]struct{}{"443/tcp": {}, "8404/tcp": {}},
 			StopSignal:   "SIGTERM", // drain, then stop
 			Labels: map[string]string{
-				"org.opencontainers.image.title":       "sallyport-proxy",
+				"org.opencontainers.image.title":       imageTitle,
 				"org.opencontainers.image.description": "Egress proxy: HAProxy and its control agent, without a shell",
 				"sallyport.sbom":                       "/" + sbomPath,
 			},
@@ -81,11 +85,46 @@ func packLayer(files tree, epoch time.Time) (v1.Layer, error) {
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
 }
 
-// writeLayout writes an OCI image layout with one image into an empty directory.
-func writeLayout(dir string, image v1.Image, arch string) error {
-	index, err := layout.Write(dir, mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+// newIndex makes the image index, the one digest that names the image for every architecture.
+func newIndex(epoch time.Time, platforms []packedPlatform) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, p := range platforms {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add: p.image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: p.Arch}},
+		})
+	}
+	annotated, ok := mutate.Annotations(index, map[string]string{
+		"org.opencontainers.image.title":   imageTitle,
+		"org.opencontainers.image.created": epoch.Format(time.RFC3339),
+	}).(v1.ImageIndex)
+	if !ok {
+		return nil, errors.New("annotations: an index must stay an index")
+	}
+	return annotated, nil
+}
+
+// writeLayout writes an OCI image layout into an empty directory. Its index.json names the one image index, as the layouts of
+// other builders do, so that copying tools find it without a name.
+func writeLayout(dir string, index v1.ImageIndex) error {
+	path, err := layout.Write(dir, mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
 	if err != nil {
 		return err
 	}
-	return index.AppendImage(image, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
+	return path.AppendIndex(index)
+}
+
+// readLayout returns the image index of a layout that writeLayout wrote.
+func readLayout(dir string) (v1.ImageIndex, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if n := len(manifest.Manifests); n != 1 {
+		return nil, fmt.Errorf("%s: index.json must name one image index, got %d entries; build the image again", dir, n)
+	}
+	return index.ImageIndex(manifest.Manifests[0].Digest)
 }

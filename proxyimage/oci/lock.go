@@ -132,6 +132,16 @@ func (l Lock) For(arch string) []Package {
 	return all
 }
 
+// Arches returns the architectures that the lock has packages for, sorted.
+func (l Lock) Arches() []string {
+	var all []string
+	for _, p := range l.Packages {
+		all = append(all, p.Arch)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // Encode returns the lock file.
 func (l Lock) Encode() []byte {
 	l.sort()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 )
@@ -15,7 +14,7 @@ import (
 type LockOptions struct {
 	Lock  string // lock file; its package names stay, versions and sums are renewed
 	Cache string // directory for package indexes; safe to delete
-	Arch  string // amd64 or arm64; empty for this machine's. An architecture new to the lock gets the packages of the others
+	Arch  string // amd64 or arm64; empty for all that the lock has. An architecture new to the lock gets the packages of the others
 
 	Progress func(format string, args ...any) // told what goes on; nil for silence
 }
@@ -28,16 +27,13 @@ type Change struct {
 	To   string `json:"to"`
 }
 
-// Relock rewrites the lock file for one architecture with what the mirrors offer now, and returns what changed. The epoch moves
-// to today if anything did; otherwise the file stays as it is. Nothing is written unless every package could be found.
+// Relock rewrites the lock file with what the mirrors offer now, and returns what changed. The epoch moves to today if anything
+// did; otherwise the file stays as it is. Nothing is written unless every package could be found for every architecture.
 func Relock(ctx context.Context, o LockOptions) ([]Change, error) {
-	if o.Arch == "" {
-		o.Arch = runtime.GOARCH
-	}
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
 	}
-	if _, ok := platforms[o.Arch]; !ok {
+	if _, ok := platforms[o.Arch]; !ok && o.Arch != "" {
 		return nil, fmt.Errorf("image lock: architecture: must be amd64 or arm64, got %q", o.Arch)
 	}
 	lock, err := ReadLock(o.Lock)
@@ -53,16 +49,24 @@ func Relock(ctx context.Context, o LockOptions) ([]Change, error) {
 		return nil, fmt.Errorf("image lock: %w", err)
 	}
 	defer release()
-	client := apt{arch: o.Arch, dir: filepath.Join(cache, "apt-"+o.Arch)}
-	o.Progress("fetching package indexes (%s)", o.Arch)
-	if err := client.update(ctx); err != nil {
-		return nil, fmt.Errorf("image lock: %w", err)
+	arches := []string{o.Arch}
+	if o.Arch == "" {
+		arches = lock.Arches()
 	}
-	offered, err := client.candidates(ctx, lock.names()...)
-	if err != nil {
-		return nil, fmt.Errorf("image lock: %w", err)
+	var changes []Change
+	names := lock.names()
+	for _, arch := range arches {
+		client := apt{arch: arch, dir: filepath.Join(cache, "apt-"+arch)}
+		o.Progress("fetching package indexes (%s)", arch)
+		if err := client.update(ctx); err != nil {
+			return nil, fmt.Errorf("image lock: %w", err)
+		}
+		offered, err := client.candidates(ctx, names...)
+		if err != nil {
+			return nil, fmt.Errorf("image lock: %w", err)
+		}
+		changes = append(changes, lock.renew(arch, offered)...)
 	}
-	changes := lock.renew(o.Arch, offered)
 	if len(changes) == 0 {
 		return nil, nil
 	}
