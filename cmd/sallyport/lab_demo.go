@@ -68,7 +68,10 @@ func runDemo(command *cobra.Command, name, out string) error {
 	}
 	report, err := demo.Run(command.Context(), target, demo.Options{Say: say, Repair: repairWith(root, name, filepath.Join(out, "repair.log"))})
 	if command.Context().Err() != nil {
-		return errors.Join(errors.New("demo: interrupted; its own lab is gone, and a proxy that it killed is back unless it says otherwise"), notInterrupt(err))
+		if rest := notInterrupt(err); rest != nil {
+			return fmt.Errorf("demo: interrupted\n%w", rest)
+		}
+		return fmt.Errorf("demo: interrupted; stack %s is as it was before", name)
 	}
 	// What was measured before an error is worth seeing.
 	if err := errors.Join(err, report.Print(command.OutOrStdout()), report.Write(out)); err != nil {

@@ -154,12 +154,12 @@ func tries(settings *stack.Stack, document allowlist.Document, pod string) []try
 		all = append(all, try{
 			Destination: d.Name, Host: host, Route: d.Route,
 			Demand:  fmt.Sprintf("%g/s x %g s", d.Demand.ConnectionsPerSecond, d.Demand.SecondsPerConnection),
-			Command: tryCommand(settings, pod, host, d.Port), Expect: expect,
+			Command: tryCommand(pod, host, d.Port), Expect: expect,
 		})
 	}
 	for _, host := range settings.Lab.UnlistedHosts {
 		all = append(all, try{
-			Host: host, Command: tryCommand(settings, pod, host, 443), Expect: "refused at once: no destination lists it, so no pod may go there",
+			Host: host, Command: tryCommand(pod, host, 443), Expect: "refused at once: no destination lists it, so no pod may go there",
 		})
 	}
 	return all
@@ -189,7 +189,7 @@ func ips(entries []allowlist.Entry, kind allowlist.Kind, state allowlist.State) 
 }
 
 // tryCommand is what to type for a request to a host.
-func tryCommand(settings *stack.Stack, pod, host string, port int) string {
+func tryCommand(pod, host string, port int) string {
 	if port != 443 {
 		host += ":" + strconv.Itoa(port)
 	}
