@@ -24,6 +24,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/problem"
 	"github.com/sallyport/sallyport/lab/daemon"
+	"github.com/sallyport/sallyport/lab/namespace"
 )
 
 // setupLimit bounds the time from the start of the helper to the execution of the program. It takes milliseconds.
@@ -86,7 +87,7 @@ func Start(helper string, spec Spec) (daemon.Daemon, error) {
 	if err := spec.validate(); err != nil {
 		return d, err
 	}
-	if err := daemon.InNamespace(spec.Namespace, spec.writeSysctls); err != nil {
+	if err := namespace.Do(spec.Namespace, spec.writeSysctls); err != nil {
 		return d, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
 	path, err := spec.write()

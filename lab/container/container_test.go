@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/sallyport/sallyport/lab/daemon"
+	"github.com/sallyport/sallyport/lab/namespace"
 )
 
 // TestMain lets the test binary be the helper that Start re-executes.
@@ -47,7 +48,7 @@ func helper(t *testing.T) string {
 func makeNamespace(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("sptest-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
-	err := daemon.InNamespace("/proc/self/ns/net", func() error {
+	err := namespace.Do("/proc/self/ns/net", func() error {
 		created, err := netns.NewNamed(name)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/lab/daemon"
+	"github.com/sallyport/sallyport/lab/namespace"
 	"github.com/sallyport/sallyport/proxyimage/oci"
 )
 
@@ -112,9 +113,9 @@ func TestHAProxyOfTheImageRuns(t *testing.T) {
 }
 
 // get makes one HTTP request from inside a network namespace; empty if nobody answers.
-func get(namespace, address string) string {
+func get(netns, address string) string {
 	var answer []byte
-	daemon.InNamespace(namespace, func() error { //nolint:errcheck // no answer says it
+	namespace.Do(netns, func() error { //nolint:errcheck // no answer says it
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err != nil {
 			return err

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sallyport/sallyport/lab/namespace"
 )
 
 // EnvIdentity is the environment variable that names the daemon a process belongs to: "<state directory>/<name>".
@@ -85,7 +87,7 @@ func Start(spec Spec) (Daemon, error) {
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = spec.ExtraFiles
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: spec.Cloneflags}
-	if err := InNamespace(spec.Namespace, cmd.Start); err != nil {
+	if err := namespace.Do(spec.Namespace, cmd.Start); err != nil {
 		return d, fmt.Errorf("daemon %s: start: %w", spec.Name, err)
 	}
 	record, recordErr := newRecord(spec, cmd.Process.Pid)

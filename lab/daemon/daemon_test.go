@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netns"
+
+	"github.com/sallyport/sallyport/lab/namespace"
 )
 
 // TestMain lets the test binary play the programs that the tests run.
@@ -360,10 +362,10 @@ func TestDaemonRunsInItsNetworkNamespace(t *testing.T) {
 	}
 }
 
-// makeNamespace makes a named network namespace; NewNamed moves the thread into it, InNamespace moves it back.
+// makeNamespace makes a named network namespace; NewNamed moves the thread into it, namespace.Do moves it back.
 func makeNamespace(t *testing.T, name string) {
 	t.Helper()
-	err := InNamespace("/proc/self/ns/net", func() error {
+	err := namespace.Do("/proc/self/ns/net", func() error {
 		created, err := netns.NewNamed(name)
 		if err != nil {
 			return err

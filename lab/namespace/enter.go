@@ -9,12 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Do runs fn inside the namespace, on a goroutine that stays on one OS thread. Goroutines that fn starts are NOT inside.
+// Do runs fn inside the namespace of that name, or at that absolute path; empty means the caller's own. It runs on a goroutine that stays on one OS thread. Goroutines that fn starts are NOT inside.
 // If the thread cannot be brought back it is ended instead of being reused. A panic in fn panics in the caller.
 func Do(name string, fn func() error) error {
+	if name == "" {
+		return fn()
+	}
 	target, err := os.Open(Path(name))
 	if err != nil {
-		return fmt.Errorf("namespace %s: %w", name, err)
+		return fmt.Errorf("network namespace %s: %w", name, err)
 	}
 	defer target.Close()
 
@@ -34,7 +37,7 @@ func Do(name string, fn func() error) error {
 		defer origin.Close()
 		if err := unix.Setns(int(target.Fd()), unix.CLONE_NEWNET); err != nil {
 			runtime.UnlockOSThread()
-			result, finished = fmt.Errorf("namespace %s: enter: %w", name, err), true
+			result, finished = fmt.Errorf("network namespace %s: enter: %w", name, err), true
 			return
 		}
 		defer func() {

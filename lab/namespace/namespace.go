@@ -30,8 +30,13 @@ const Dir = "/run/netns"
 // aliasPrefix precedes the lab id in the alias of the loopback interface.
 const aliasPrefix = "sallyport:"
 
-// Path returns the file that stands for the namespace.
-func Path(name string) string { return filepath.Join(Dir, name) }
+// Path returns the file that stands for the namespace; an absolute path stands for itself.
+func Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(Dir, name)
+}
 
 // Exists reports whether the namespace is there. A plain file that a reboot left behind is not a namespace.
 func Exists(name string) bool {
