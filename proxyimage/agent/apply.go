@@ -59,7 +59,7 @@ func (p *passthrough) mapPaths() []string {
 	}
 	paths := []string{haproxycfg.ClientsMap(p.mapDir()), haproxycfg.RefusedMap(p.mapDir())}
 	for _, port := range p.ports {
-		paths = append(paths, haproxycfg.HostsMap(p.mapDir(), port), haproxycfg.WildcardsMap(p.mapDir(), port))
+		paths = append(paths, haproxycfg.HostsMap(p.mapDir(), port), haproxycfg.LimitsMap(p.mapDir(), port), haproxycfg.WildcardsMap(p.mapDir(), port))
 	}
 	return paths
 }
@@ -115,6 +115,7 @@ func (p *passthrough) render(ports []int) (string, error) {
 	return haproxycfg.Passthrough{
 		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Ports: ports, SourceIPs: p.sourceIPs,
 		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
+		ClientConnections: p.clientConnections, Audit: p.audit,
 	}.Render()
 }
 

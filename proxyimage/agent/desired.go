@@ -17,18 +17,24 @@ type force struct {
 	doc    *routes.Document
 	index  *routes.Index // passthrough routes
 	policy *vetting.Policy
-	ports  []int             // sorted
-	exact  []string          // exact hosts, sorted, each once
-	hosts  map[int][]string  // exact hosts by port
-	wilds  map[int][]string  // wildcard hosts by port
-	name   map[string]string // route name by host
+	ports  []int               // sorted
+	exact  []string            // exact hosts, sorted, each once
+	hosts  map[int][]string    // exact hosts by port
+	wilds  map[int][]string    // wildcard hosts by port
+	name   map[string]string   // route name by host
+	limits map[hostPort]string // of hosts whose route has a limit, see haproxycfg.Limit
+}
+
+type hostPort struct {
+	host string
+	port int
 }
 
 // newForce derives everything from a document. own are this machine's addresses.
 func newForce(doc *routes.Document, own []netip.Addr) *force {
 	f := &force{
 		doc: doc, index: routes.NewIndex(doc, routes.ModePassthrough),
-		hosts: map[int][]string{}, wilds: map[int][]string{}, name: map[string]string{},
+		hosts: map[int][]string{}, wilds: map[int][]string{}, name: map[string]string{}, limits: map[hostPort]string{},
 	}
 	for _, route := range doc.Routes {
 		if route.Mode != routes.ModePassthrough {
@@ -37,6 +43,9 @@ func newForce(doc *routes.Document, own []netip.Addr) *force {
 		f.ports = append(f.ports, route.Port)
 		for _, host := range route.Hosts {
 			f.name[host] = route.Name
+			if route.MaxConnections > 0 {
+				f.limits[hostPort{host, route.Port}] = haproxycfg.Limit(route.Name, route.MaxConnections)
+			}
 			if strings.HasPrefix(host, "*.") {
 				f.wilds[route.Port] = append(f.wilds[route.Port], host)
 				continue
@@ -44,6 +53,9 @@ func newForce(doc *routes.Document, own []netip.Addr) *force {
 			f.hosts[route.Port] = append(f.hosts[route.Port], host)
 			f.exact = append(f.exact, host)
 		}
+	}
+	for _, hosts := range f.wilds { // the most specific first, as in routes.Index
+		slices.SortStableFunc(hosts, func(a, b string) int { return len(b) - len(a) })
 	}
 	slices.Sort(f.ports)
 	f.ports = slices.Compact(f.ports)
@@ -71,12 +83,24 @@ func (f *force) maps(dir string, running []int, states map[string]hosts.State) m
 		}
 		wilds := make([]haproxycfg.Entry, 0, len(f.wilds[port]))
 		for _, host := range f.wilds[port] {
-			wilds = append(wilds, haproxycfg.WildcardEntry(host))
+			wilds = append(wilds, haproxycfg.WildcardEntry(host, f.limits[hostPort{host, port}]))
 		}
 		want[haproxycfg.HostsMap(dir, port)] = exact
+		want[haproxycfg.LimitsMap(dir, port)] = f.limited(port)
 		want[haproxycfg.WildcardsMap(dir, port)] = wilds
 	}
 	return want
+}
+
+// limited returns the entries of the exact hosts of a port whose connections are limited.
+func (f *force) limited(port int) []haproxycfg.Entry {
+	var entries []haproxycfg.Entry
+	for _, host := range f.hosts[port] {
+		if limit, ok := f.limits[hostPort{host, port}]; ok {
+			entries = append(entries, haproxycfg.Entry{Key: host, Value: limit})
+		}
+	}
+	return entries
 }
 
 // tried reports whether a lookup of every exact host has ended.

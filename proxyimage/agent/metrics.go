@@ -24,10 +24,12 @@ type metrics struct {
 	sessions    prometheus.Gauge
 	lostLines   prometheus.Counter
 	commits     prometheus.Histogram
-	connections *prometheus.CounterVec // destination
-	failed      *prometheus.CounterVec // destination
-	bytes       *prometheus.CounterVec // destination, direction
-	refusals    *prometheus.CounterVec // reason, destination
+	connections *prometheus.CounterVec   // destination
+	failed      *prometheus.CounterVec   // destination
+	bytes       *prometheus.CounterVec   // destination, direction
+	refusals    *prometheus.CounterVec   // reason, destination
+	wouldRefuse *prometheus.CounterVec   // reason, destination
+	connectTime *prometheus.HistogramVec // destination
 }
 
 func newMetrics() *metrics {
@@ -56,6 +58,15 @@ func (m *metrics) addPassthrough() {
 	m.failed = m.vector("connect_failures_total", "Connections that the destination did not accept.", "destination")
 	m.bytes = m.vector("bytes_total", "Bytes forwarded, counted when the connection ends.", "destination", "direction")
 	m.refusals = m.vector("refusals_total", "Connections refused. The destination is empty if no listed host was asked for.", "reason", "destination")
+	m.wouldRefuse = m.vector("would_refuse_total", "Connections forwarded in audit mode that would be refused without it.", "reason", "destination")
+	m.connectTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "sallyport_connect_seconds", Help: "Time from the ClientHello to the TCP connection with the destination.",
+		Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
+	}, []string{"destination"})
+	m.registry.MustRegister(m.connectTime)
+	for _, reason := range accesslog.Audited {
+		m.wouldRefuse.WithLabelValues(string(reason), "")
+	}
 	for _, reason := range accesslog.Reasons {
 		m.refusals.WithLabelValues(string(reason), "")
 	}

@@ -75,7 +75,7 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 	if err := p.tracker.Load(p.answersPath()); err != nil {
 		logger.Error("cannot use the last good answers", "error", err)
 	}
-	p.traffic = &traffic{logger: logger, metrics: m, force: p.force.Load}
+	p.traffic = &traffic{logger: logger, metrics: m, force: p.force.Load, sample: s.accessLogSample}
 	p.process = haproxy.New(haproxy.Options{
 		Binary: s.haproxy, RunDir: s.runDir, Logger: logger, Line: p.traffic.line,
 		Up: func() { nudge(p.up) }, Down: m.restarts.Inc, Start: reaper.Start, Wait: reaper.Wait,
@@ -84,8 +84,11 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 	var err error
 	p.wildcard, err = wildcard.Listen(wildcard.Config{
 		Lookup: client.LookupA, Logger: logger,
-		Covered: func(name string) bool { f := p.force.Load(); return f != nil && f.index.CoversByWildcard(name) },
-		Policy:  func() *vetting.Policy { return p.force.Load().policy }, // Covered comes first
+		Covered: func(name string) bool {
+			f := p.force.Load()
+			return f != nil && (s.audit || f.index.CoversByWildcard(name)) // in audit mode HAProxy asks for unlisted names too
+		},
+		Policy: func() *vetting.Policy { return p.force.Load().policy }, // Covered comes first
 	})
 	if err != nil {
 		return nil, err

@@ -41,8 +41,12 @@ type settings struct {
 	idleTimeout    time.Duration
 	threads        int
 	maxConnections int // 0: from the limit on open files
-	haproxy        string
-	logLevel       slog.Level
+
+	clientConnections int     // 0: no limit
+	audit             bool    // forward what limits and the list would refuse
+	accessLogSample   float64 // share of forwarded connections that are logged
+	haproxy           string
+	logLevel          slog.Level
 }
 
 // reader reads variables and collects what is wrong with them.
@@ -70,6 +74,10 @@ func settingsFromEnv(lookup func(string) (string, bool)) (settings, error) {
 		idleTimeout:    r.duration("SALLYPORT_IDLE_TIMEOUT", time.Hour),
 		threads:        r.number("SALLYPORT_THREADS", 1),
 		maxConnections: r.number("SALLYPORT_MAX_CONNECTIONS", 0),
+
+		clientConnections: r.number("SALLYPORT_CLIENT_CONNECTIONS", 0),
+		audit:             r.flag("SALLYPORT_AUDIT"),
+		accessLogSample:   r.share("SALLYPORT_ACCESS_LOG_SAMPLE"),
 	}
 	httpListen := ":8404"
 	if s.mode == ModeResolver {
@@ -114,6 +122,26 @@ func (r *reader) number(name string, fallback int) int {
 		return fallback
 	}
 	return n
+}
+
+// flag reads true or false; false if it is not there.
+func (r *reader) flag(name string) bool {
+	value := r.text(name, "false")
+	if value != "true" && value != "false" {
+		r.problem(name, "must be true or false", value)
+	}
+	return value == "true"
+}
+
+// share reads a number from 0 to 1; 0 if it is not there.
+func (r *reader) share(name string) float64 {
+	value := r.text(name, "0")
+	share, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		r.problem(name, "must be a number from 0 to 1", value)
+		return 0
+	}
+	return share
 }
 
 func (r *reader) address(name, value string) netip.Addr {
@@ -201,6 +229,8 @@ func (s settings) validateNumbers(r *rules) {
 	r.need(within(s.drain, 0, time.Hour), "SALLYPORT_DRAIN", "must be 0s to 1h", s.drain)
 	r.need(within(s.probeInterval, 50*time.Millisecond, time.Minute), "SALLYPORT_PROBE_INTERVAL", "must be 50ms to 1m", s.probeInterval)
 	r.need(within(s.idleTimeout, time.Second, 24*time.Hour), "SALLYPORT_IDLE_TIMEOUT", "must be 1s to 24h", s.idleTimeout)
+	r.need(s.clientConnections >= 0 && s.clientConnections <= 1_000_000, "SALLYPORT_CLIENT_CONNECTIONS",
+		"must be 0 (no limit) to 1000000", s.clientConnections)
 	r.need(s.threads >= 1 && s.threads <= 64, "SALLYPORT_THREADS", "must be 1 to 64", s.threads)
 	r.need(s.maxConnections >= 0 && s.maxConnections <= 1_000_000, "SALLYPORT_MAX_CONNECTIONS",
 		"must be 0 (from the limit on open files) to 1000000", s.maxConnections)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ type traffic struct {
 	logger  *slog.Logger
 	metrics *metrics
 	force   func() *force
+	sample  float64 // share of forwarded connections that are logged
 	limiter accesslog.Limiter
 
 	mu       sync.Mutex
@@ -34,11 +36,11 @@ func (t *traffic) line(text []byte) {
 		t.say("unreadable line in haproxy's access log", "unreadable", "")
 		return
 	}
-	destination := ""
-	if f := t.force(); f != nil && record.Host != "" {
-		if route := f.index.Lookup(record.Host, record.Port); route != nil {
-			destination = route.Name
-		}
+	destination := t.destination(record)
+	if record.WouldRefuse != "" {
+		t.metrics.wouldRefuse.WithLabelValues(string(record.WouldRefuse), destination).Inc()
+		t.say("connection would be refused", "would-refuse "+string(record.WouldRefuse), record.Host,
+			"client", record.Client, "port", record.Port, "destination", destination, "address", record.Dst)
 	}
 	if record.Refused != "" {
 		t.metrics.refusals.WithLabelValues(string(record.Refused), destination).Inc()
@@ -49,11 +51,28 @@ func (t *traffic) line(text []byte) {
 	t.metrics.connections.WithLabelValues(destination).Inc()
 	t.metrics.bytes.WithLabelValues(destination, "in").Add(float64(record.In))
 	t.metrics.bytes.WithLabelValues(destination, "out").Add(float64(record.Out))
+	if t.sample > 0 && rand.Float64() < t.sample {
+		t.logger.Info("connection", "host", record.Host, "client", record.Client, "port", record.Port, "destination", destination,
+			"address", record.Dst, "source", record.Source, "in", record.In, "out", record.Out,
+			"connect", record.Connect.String(), "total", record.Total.String(), "failed", record.Failed)
+	}
 	if record.Failed {
 		t.metrics.failed.WithLabelValues(destination).Inc()
 		t.say("destination does not accept a connection", "connect-failed", record.Host,
 			"destination", destination, "address", record.Dst, "source", record.Source, "after", record.Total.String())
+		return
 	}
+	t.metrics.connectTime.WithLabelValues(destination).Observe(record.Connect.Seconds())
+}
+
+// destination returns the name of the route that a connection belongs to, or "".
+func (t *traffic) destination(record accesslog.Record) string {
+	if f := t.force(); f != nil && record.Host != "" {
+		if route := f.index.Lookup(record.Host, record.Port); route != nil {
+			return route.Name
+		}
+	}
+	return ""
 }
 
 // say warns of a thing about a host once a minute.

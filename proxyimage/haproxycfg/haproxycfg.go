@@ -54,6 +54,10 @@ type Passthrough struct {
 	Threads int
 	// IdleTimeout ends a connection on which nothing was sent for so long. Default 1 h.
 	IdleTimeout time.Duration
+	// ClientConnections is how many connections a client address may have open at once. 0: any number.
+	ClientConnections int
+	// Audit forwards what is refused for want of a listed name or by a limit, and only notes it in the access log.
+	Audit bool
 	// HardStop ends the connections of a process that was replaced by a reload so long ago. Default 24 h.
 	HardStop time.Duration
 }
@@ -67,10 +71,18 @@ func HealthSocket(runDir string) string { return filepath.Join(runDir, "health.s
 // HostsMap returns the path of the map of exact hosts of a port: "<host>|<slot> <IPv4 address>".
 func HostsMap(mapDir string, port int) string { return mapFile(mapDir, fmt.Sprintf("hosts-%d", port)) }
 
-// WildcardsMap returns the path of the map of wildcard hosts of a port: "<suffix with leading dot> 1".
-func WildcardsMap(mapDir string, port int) string {
-	return mapFile(mapDir, fmt.Sprintf("wildcards-%d", port))
+// LimitsMap returns the path of the map of exact hosts of a port whose connections are limited: "<host> <limit>", see Limit.
+func LimitsMap(mapDir string, port int) string {
+	return mapFile(mapDir, fmt.Sprintf("limits-%d", port))
 }
+
+// WildcardsMap returns the path of the map of wildcard hosts of a port: "<suffix with leading dot> <limit or 1>".
+func WildcardsMap(mapDir string, port int) string {
+	return mapFile(mapDir, wildcards+strconv.Itoa(port))
+}
+
+// wildcards begins the names of the maps of wildcard hosts.
+const wildcards = "wildcards-"
 
 // ClientsMap returns the path of the map of networks that may connect: "<CIDR> 1".
 func ClientsMap(mapDir string) string { return mapFile(mapDir, "clients") }
@@ -118,6 +130,7 @@ func (p Passthrough) validate() error {
 	}
 	r.need(p.MaxConnections >= 1, "MaxConnections", "must be at least 1", p.MaxConnections)
 	r.need(p.Threads >= 1 && p.Threads <= 64, "Threads", "must be 1 to 64", p.Threads)
+	r.need(p.ClientConnections >= 0, "ClientConnections", "must be at least 0", p.ClientConnections)
 	r.need(p.IdleTimeout >= time.Second, "IdleTimeout", "must be at least 1s", p.IdleTimeout)
 	r.need(p.HardStop >= time.Second, "HardStop", "must be at least 1s", p.HardStop)
 	return errors.Join(r...)
@@ -149,8 +162,8 @@ type view struct {
 }
 
 type frontendView struct {
-	Port                               int
-	Hosts, Wildcards, Clients, Refused string
+	Port                                       int
+	Hosts, Limits, Wildcards, Clients, Refused string
 }
 
 func (p Passthrough) view() view {
@@ -160,7 +173,7 @@ func (p Passthrough) view() view {
 	}
 	for _, port := range p.Ports {
 		v.Frontends = append(v.Frontends, frontendView{
-			Port: port, Hosts: HostsMap(p.MapDir, port), Wildcards: WildcardsMap(p.MapDir, port),
+			Port: port, Hosts: HostsMap(p.MapDir, port), Limits: LimitsMap(p.MapDir, port), Wildcards: WildcardsMap(p.MapDir, port),
 			Clients: ClientsMap(p.MapDir), Refused: RefusedMap(p.MapDir),
 		})
 	}

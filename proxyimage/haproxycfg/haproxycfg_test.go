@@ -22,9 +22,12 @@ func TestRenderMatchesGolden(t *testing.T) {
 	several.Listen = netip.MustParseAddr("10.0.2.11")
 	several.SourceIPs = []netip.Addr{netip.MustParseAddr("198.51.100.129"), netip.MustParseAddr("198.51.100.130")}
 	several.Threads, several.IdleTimeout = 4, 10*time.Minute
+	limited, audit := example(), example()
+	limited.ClientConnections = 500
+	audit.ClientConnections, audit.Audit = 500, true
 	none := example()
 	none.Ports = nil
-	for name, config := range map[string]Passthrough{"one-port": example(), "two-ports-two-sources": several, "no-port": none} {
+	for name, config := range map[string]Passthrough{"one-port": example(), "two-ports-two-sources": several, "no-port": none, "limited": limited, "audit": audit} {
 		t.Run(name, func(t *testing.T) {
 			text, err := config.Render()
 			if err != nil {
@@ -52,6 +55,7 @@ func TestRenderRefusesWhatHAProxyWouldMisread(t *testing.T) {
 		"remote resolver":        {func(p *Passthrough) { p.Resolver = netip.MustParseAddrPort("192.0.2.53:53") }, "must be on loopback"},
 		"no resolver":            {func(p *Passthrough) { p.Resolver = netip.AddrPort{} }, "must be on loopback"},
 		"no connections":         {func(p *Passthrough) { p.MaxConnections = 0 }, "must be at least 1"},
+		"negative limit":         {func(p *Passthrough) { p.ClientConnections = -1 }, "at least 0"},
 		"65 threads":             {func(p *Passthrough) { p.Threads = 65 }, "must be 1 to 64"},
 		"sub-second timeout":     {func(p *Passthrough) { p.IdleTimeout = time.Millisecond }, "at least 1s"},
 		"listen with a zone":     {func(p *Passthrough) { p.Listen = netip.MustParseAddr("fe80::1%eth0") }, "must not have a zone"},
@@ -122,7 +126,7 @@ func TestMapTexts(t *testing.T) {
 	if got, want := MapFile(NetworkEntries(networks)), "10.0.0.0/8 1\n10.1.0.0/16 1\n"; got != want {
 		t.Errorf("networks: got %q, want %q", got, want)
 	}
-	if got, want := MapFile([]Entry{WildcardEntry("*.example.com")}), ".example.com 1\n"; got != want {
+	if got, want := MapFile([]Entry{WildcardEntry("*.example.com", ""), WildcardEntry("*.example.net", Limit("partner", 20))}), ".example.com 1\n.example.net partner:20\n"; got != want {
 		t.Errorf("wildcard: got %q, want %q", got, want)
 	}
 	if got, want := HostEntries("a.example.com", []netip.Addr{netip.MustParseAddr("203.0.113.9")}, NoAddress)[11], (Entry{"a.example.com|11", "203.0.113.9"}); got != want {

@@ -2,6 +2,7 @@ package haproxycfg
 
 import (
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,8 +42,20 @@ func HostEntries(host string, addresses []netip.Addr, standIn netip.Addr) []Entr
 	return entries
 }
 
-// WildcardEntry returns the entry of a host "*.x": the suffix ".x", which x itself does not have.
-func WildcardEntry(host string) Entry { return Entry{Key: strings.TrimPrefix(host, "*"), Value: "1"} }
+// WildcardEntry returns the entry of a host "*.x": the suffix ".x", which x itself does not have. limit is that of its route,
+// empty if there is none. HAProxy takes the first entry that fits, so longer suffixes belong before shorter ones.
+func WildcardEntry(host, limit string) Entry {
+	if limit == "" {
+		limit = "1"
+	}
+	return Entry{Key: strings.TrimPrefix(host, "*"), Value: limit}
+}
+
+// Ordered reports whether the order of a map's entries matters, so that an entry must not just be added at its end.
+func Ordered(path string) bool { return strings.HasPrefix(filepath.Base(path), wildcards) }
+
+// Limit is how a map says that the hosts of a route may have so many connections together.
+func Limit(route string, connections int) string { return route + ":" + strconv.Itoa(connections) }
 
 // NetworkEntries returns the entries of a map of networks, sorted, each once.
 func NetworkEntries(networks []netip.Prefix) []Entry {

@@ -13,6 +13,7 @@ const (
 	maxConnectTimeoutSeconds = 60
 	maxServerTimeoutSeconds  = 3600
 	maxPoolConnections       = 100_000
+	maxRouteConnections      = 1_000_000
 	maxPathLength            = 1024
 )
 
@@ -53,6 +54,15 @@ func validateProtocol(where string, route Route, list *problem.List) {
 		if strings.HasPrefix(host, "*.") {
 			list.Add(problem.Index(where+".hosts", j), "must be an exact name: nothing in plain TCP says which one is meant", host, "")
 		}
+	}
+}
+
+// validateLimit checks the limit on a route's connections.
+func validateLimit(where string, route Route, list *problem.List) {
+	if route.MaxConnections < 0 || route.MaxConnections > maxRouteConnections {
+		list.Addf(where+".maxConnections", route.MaxConnections, "", "must be 1 to %d, or 0 for no limit", maxRouteConnections)
+	} else if route.MaxConnections > 0 && route.Mode == ModePool {
+		list.Addf(where+".maxConnections", route.MaxConnections, "use pool.maxConnections", "must not be given in mode %s", ModePool)
 	}
 }
 

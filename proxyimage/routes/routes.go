@@ -54,6 +54,9 @@ type Route struct {
 	Protocol Protocol `json:"protocol,omitempty"`
 	// Listen is the listening port of a tcp route. Default Port. It serves one exact host and nothing else.
 	Listen int `json:"listen,omitempty"`
+	// MaxConnections is how many connections each proxy has open at once for all hosts of a passthrough route. Further ones are
+	// refused. Default 0: no limit but the proxy's.
+	MaxConnections int `json:"maxConnections,omitempty"`
 	// Pool tunes a pool route. Nil means all defaults.
 	Pool *Pool `json:"pool,omitempty"`
 }

@@ -77,6 +77,7 @@ func validateRoutes(all []Route, list *problem.List) {
 		}
 		validateProtocol(where, route, list)
 		validateListener(where, route, listeners, list)
+		validateLimit(where, route, list)
 		validatePool(where, route, list)
 		hosts += len(route.Hosts)
 		for j, host := range route.Hosts {

@@ -29,22 +29,30 @@ const (
 	NoAddress        Reason = "no-address"         // the host is listed but DNS has no address for it
 	PrivateAddress   Reason = "private-address"    // all its addresses are refused
 	ClientNotAllowed Reason = "client-not-allowed" // the client is not in the routes document
+	ClientLimit      Reason = "client-limit"       // the client has too many connections open
+	DestinationLimit Reason = "destination-limit"  // the route has too many connections open
 )
 
 // Reasons are all of them.
-var Reasons = []Reason{NotTLS, Slow, ClosedEarly, NoSNI, Unlisted, NoAddress, PrivateAddress, ClientNotAllowed}
+var Reasons = []Reason{NotTLS, Slow, ClosedEarly, NoSNI, Unlisted, NoAddress, PrivateAddress, ClientNotAllowed, ClientLimit, DestinationLimit}
+
+// Audited are the reasons that do not refuse a connection in audit mode.
+var Audited = []Reason{Unlisted, ClientLimit, DestinationLimit}
 
 // Record is one finished connection.
 type Record struct {
 	Refused Reason // empty if the connection was forwarded
-	Host    string // lower-case DNS name that the client asked for; empty if it sent none or no DNS name
-	Client  string // address of the client
-	Port    int    // listening port
-	Dst     string // address connected to; empty if refused before
-	Source  string // own address used; empty if not connected
-	In, Out uint64 // bytes from and to the client
-	Connect time.Duration
-	Total   time.Duration
+	// WouldRefuse says why the connection would have been refused but for audit mode; empty if it would not have been. It may
+	// have been refused all the same, for another reason.
+	WouldRefuse Reason
+	Host        string // lower-case DNS name that the client asked for; empty if it sent none or no DNS name
+	Client      string // address of the client
+	Port        int    // listening port
+	Dst         string // address connected to; empty if refused before
+	Source      string // own address used; empty if not connected
+	In, Out     uint64 // bytes from and to the client
+	Connect     time.Duration
+	Total       time.Duration
 	// Failed reports whether no connection to Dst came about.
 	Failed bool
 }
@@ -52,6 +60,7 @@ type Record struct {
 // line is the log-format of haproxycfg.
 type line struct {
 	Reason  string `json:"reason"`
+	Would   string `json:"would"`
 	SNI     string `json:"sni"`
 	Src     string `json:"src"`
 	Port    int    `json:"port"`
@@ -72,7 +81,7 @@ func Parse(text []byte) (Record, error) {
 		return Record{}, fmt.Errorf("access log: %w", err)
 	}
 	r := Record{
-		Refused: Reason(dash(l.Reason)), Client: l.Src, Port: l.Port, Dst: dash(l.Dst), Source: dash(l.Source),
+		Refused: Reason(dash(l.Reason)), WouldRefuse: Reason(dash(l.Would)), Client: l.Src, Port: l.Port, Dst: dash(l.Dst), Source: dash(l.Source),
 		In: uint64(max(l.In, 0)), Out: uint64(max(l.Out, 0)),
 		Connect: milliseconds(l.Connect), Total: milliseconds(l.Total),
 	}

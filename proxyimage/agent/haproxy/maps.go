@@ -108,7 +108,7 @@ func (m *Maps) commitMap(ctx context.Context, path string, want map[string]strin
 		return m.replace(ctx, path, ordered)
 	}
 	commands := delta(path, known, want)
-	if len(commands) > maxDelta {
+	if len(commands) > maxDelta || len(commands) > 0 && haproxycfg.Ordered(path) {
 		return m.replace(ctx, path, ordered)
 	}
 	for _, line := range chunk(commands, "; ") {

@@ -15,6 +15,9 @@
 //	SALLYPORT_IDLE_TIMEOUT     passthrough: end of a connection without traffic, 1h
 //	SALLYPORT_THREADS          passthrough: threads of HAProxy, 1
 //	SALLYPORT_MAX_CONNECTIONS  passthrough: 0 = from the limit on open files, at most 100,000
+//	SALLYPORT_CLIENT_CONNECTIONS  passthrough: connections that one client address may have open, 0 = any number
+//	SALLYPORT_AUDIT            passthrough: true forwards what the list and the limits would refuse, and says so, false
+//	SALLYPORT_ACCESS_LOG_SAMPLE  share of connections that are logged, 0 to 1, 0
 //	SALLYPORT_HAPROXY          passthrough: the program, /usr/sbin/haproxy
 //	SALLYPORT_DNS_LISTEN       resolver: UDP and TCP, 127.0.0.1:9053
 //
