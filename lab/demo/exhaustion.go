@@ -188,12 +188,13 @@ func (t trial) occupiedBy(measured []Point, taken float64) float64 {
 
 // measure sends one VM's load.
 func (t trial) measure(ctx context.Context, s *scratch, vm string, ports int, offered float64) (Point, error) {
+	program := append(urgent(s.labd), "load", "--quiet")
 	result, err := load.RunIn(ctx, vm, load.Spec{
 		Host: scratchHost, Port: scratchPort, Addresses: []netip.Addr{scratchPartner}, Plain: true, Poisson: true,
 		RatePerSecond: offered / t.occupied(), DurationSeconds: (t.warmUp() + t.window).Seconds(),
 		HoldSeconds: t.hold.Seconds(), HoldExponential: true,
 		TimeoutSeconds: 0.9, // no SYN is sent twice, so each blocked SYN counts once
-	}, nil, s.labd, "load", "--quiet")
+	}, nil, program[0], program[1:]...)
 	if err != nil {
 		return Point{}, err
 	}

@@ -76,7 +76,11 @@ func (r Report) printExhaustion(p *printer) {
 	p.note("  Offered load: new connections/s x the %.2f s (life and TIME_WAIT) that each holds a port, so the ports in use if there were enough.",
 		r.Exhaustion[0].OccupiedSeconds)
 	if other > 0 {
-		p.note("  NOTE: %d connections failed otherwise than by a dropped SYN; this machine may be too busy.", other)
+		p.note("  NOTE: %d connections failed otherwise than by a timeout, see report.json.", other)
+	}
+	if r.Computed != nil && r.Computed.Failed > 0 {
+		p.note("  NOTE: %d connections got no answer within 0.9 s although ports were free: this machine is too busy. The other lines suffer as well.",
+			r.Computed.Failed)
 	}
 }
 
