@@ -62,9 +62,20 @@ build: | $(BIN) ## build our own programs
 	@go build -trimpath -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent ./proxyimage/cmd/sallyport-agent
 
 .PHONY: image
-image: build ## build the proxy image (OCI layout and root filesystem) from the locked packages, without a container engine
+image: build ## build the proxy image for amd64 and arm64 (one OCI layout) and this machine's root filesystem, without a container engine
+	$(call say,building the agent for the other architecture)
+	@for arch in $(filter-out $(shell go env GOARCH),amd64 arm64); do \
+		GOARCH=$$arch go build -trimpath -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent-$$arch ./proxyimage/cmd/sallyport-agent || exit; done
 	$(call say,building the proxy image)
-	@$(BIN)/sallyport image build
+	@$(BIN)/sallyport image build --all-platforms
+
+.PHONY: image-push
+image-push: image ## push the proxy image: make image-push REF=registry/repository:tag, with the credentials of docker or podman
+	@$(BIN)/sallyport image push --ref "$(REF)"
+
+.PHONY: image-test
+image-test: ## check every golden configuration with the image's own HAProxy
+	@go test -count=1 -v -run 'TestHAProxyTakesEveryGoldenConfiguration' ./proxyimage/oci
 
 .PHONY: image-local
 image-local: build

@@ -23,9 +23,32 @@ import (
 // cache is the repository's: packages are downloaded once.
 const cache = "../../.build/cache"
 
+// workDir outlives single tests: it holds what several of them use.
+var workDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		if runInside() {
+			return 1 // it does not come back unless it failed
+		}
+		dir, err := os.MkdirTemp("", "sallyport-oci-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		workDir = dir
+		return m.Run()
+	}())
+}
+
+// buildAgent returns an agent that does nothing, built once for the same arguments.
 func buildAgent(t *testing.T, arch string, flags ...string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "agent")
+	path := filepath.Join(workDir, fmt.Sprintf("agent-%s-%x", arch, strings.Join(flags, " ")))
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", path}, flags...), "./testdata/agent")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -303,11 +326,12 @@ func TestBuildsAtTheSameTimeAndAfterAKilledOne(t *testing.T) {
 	}
 }
 
-// bothPlatforms returns options for the whole image with a cache of its own that holds the packages already.
+// bothPlatforms returns options for the whole image; all tests that use them as they are share one build.
 func bothPlatforms(t *testing.T) Options {
 	t.Helper()
 	o := options(t, "amd64")
 	o.Foreign = map[string]string{"arm64": buildAgent(t, "arm64")}
+	o.Out = filepath.Join(workDir, "image")
 	return o
 }
 
@@ -335,7 +359,7 @@ func TestImageForBothArchitectures(t *testing.T) {
 	})
 	t.Run("the root of this machine is that of an image for it alone", func(t *testing.T) {
 		alone := o
-		alone.Foreign, alone.Out = nil, t.TempDir()
+		alone.Foreign, alone.Out = nil, filepath.Join(workDir, "alone")
 		if a := build(t, alone); a.Platforms[0].Digest != image.Platforms[0].Digest || filepath.Base(a.Rootfs) != filepath.Base(image.Rootfs) || a.Digest == image.Digest {
 			t.Errorf("alone %s, %s; with the other %s, %s", a.Platforms[0].Digest, a.Rootfs, image.Platforms[0].Digest, image.Rootfs)
 		}

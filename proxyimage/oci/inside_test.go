@@ -1,0 +1,3 @@
+package oci
+
+func runInside() bool { return false }
