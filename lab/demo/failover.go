@@ -24,6 +24,8 @@ const (
 	failoverAfter  = 8 * time.Second // of load after it
 	failoverRate   = 200             // new connections per second by clients that try twice
 	probeRate      = 50              // and by clients that try once: they show until when the dead proxy was handed out
+	// failoverTimeout bounds one try, in seconds: a dead proxy refuses at once, a busy machine takes its time.
+	failoverTimeout = 4.0
 	// killDelay brings the kill away from the load's full seconds: the node's DNS answers for a proxied host change about then, and a proxy
 	// that has just been given out is the worst to lose.
 	killDelay = 100 * time.Millisecond
@@ -65,7 +67,7 @@ func (t Target) failover(ctx context.Context) (report *Failover, killed bool, er
 		}
 	}
 	spec := load.Spec{
-		Host: SampleHost(all[0]), Port: all[0].Port, DurationSeconds: (failoverBefore + failoverAfter).Seconds(), TimeoutSeconds: 2,
+		Host: SampleHost(all[0]), Port: all[0].Port, DurationSeconds: (failoverBefore + failoverAfter).Seconds(), TimeoutSeconds: failoverTimeout,
 	}
 	var twice, once load.Result
 	group, loading := errgroup.WithContext(ctx)
@@ -145,7 +147,7 @@ func (t Target) addresses(proxy string) ([]string, error) {
 func failoverOf(proxy string, twice, once load.Result) *Failover {
 	report := &Failover{
 		Proxy: proxy, Rate: twice.OfferedPerSecond + once.OfferedPerSecond, Attempts: twice.Connections, Failed: twice.Failed,
-		OnceAttempts: once.Connections, OnceFailed: once.Failed,
+		OnceAttempts: once.Connections, OnceFailed: once.Failed, Failures: twice.Failures,
 	}
 	for _, n := range twice.FirstFailures {
 		report.FirstRefused += n

@@ -79,15 +79,16 @@ type DNSLookup struct {
 
 // Failover is what clients saw when a whole proxy was killed.
 type Failover struct {
-	Proxy            string  `json:"proxy"`
-	Rate             float64 `json:"rate"`             // new connections per second of all clients
-	Attempts         int     `json:"attempts"`         // connections of clients that try a second address
-	FirstRefused     int     `json:"firstRefused"`     // of these, first tries that failed
-	Failed           int     `json:"failed"`           // of these, failed even after the second try
-	LastFinalFailure float64 `json:"lastFinalFailure"` // seconds after the kill, rounded up; 0 if nothing failed
-	OnceAttempts     int     `json:"onceAttempts"`     // connections of clients that try once
-	OnceFailed       int     `json:"onceFailed"`       // of these, failed
-	LastFailure      float64 `json:"lastFailure"`      // seconds after the kill, rounded up, of clients that try once; 0 if nothing failed
+	Proxy            string             `json:"proxy"`
+	Rate             float64            `json:"rate"`             // new connections per second of all clients
+	Attempts         int                `json:"attempts"`         // connections of clients that try a second address
+	FirstRefused     int                `json:"firstRefused"`     // of these, first tries that failed
+	Failed           int                `json:"failed"`           // of these, failed even after the second try
+	Failures         map[load.Class]int `json:"failures"`         // the same by class
+	LastFinalFailure float64            `json:"lastFinalFailure"` // seconds after the kill, rounded up; 0 if nothing failed
+	OnceAttempts     int                `json:"onceAttempts"`     // connections of clients that try once
+	OnceFailed       int                `json:"onceFailed"`       // of these, failed
+	LastFailure      float64            `json:"lastFailure"`      // seconds after the kill, rounded up, of clients that try once; 0 if nothing failed
 
 	Addresses     []string `json:"addresses"`     // of the proxy, private and public, before the kill
 	RepairSeconds float64  `json:"repairSeconds"` // until pulumi up had it serving again; 0 if it did not

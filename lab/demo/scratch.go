@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/lab/daemon"
@@ -235,12 +237,21 @@ func (s *scratch) start(host, personality string, arguments ...string) error {
 	}
 }
 
-// urgent returns the command that runs a program before the machine's other work: an answer that comes late because the processor was busy
-// would look like a port that was not there. Without the command nice, it is the program itself.
-func urgent(program string) []string {
-	nice, err := exec.LookPath("nice")
+// urgent returns the command that runs a program before the machine's other work, as labd's twhold does by itself: an answer that comes late
+// because the processor was busy would look like a port that was not there. They need a tenth of a processor. Where the machine
+// knows no real-time priority, it is the program itself.
+func urgent(program string) []string { return append(slices.Clone(realTime()), program) }
+
+// realTime is the prefix of a command that gives it real-time priority. Nice values would not do: kernels weigh them only within a
+// session (autogroup).
+var realTime = sync.OnceValue(func() []string {
+	chrt, err := exec.LookPath("chrt")
 	if err != nil {
-		return []string{program}
+		return nil
 	}
-	return []string{nice, "-n", "-15", program}
-}
+	prefix := []string{chrt, "--rr", "1"}
+	if exec.Command(prefix[0], append(prefix[1:], chrt, "--max")...).Run() != nil { // containers may forbid it
+		return nil
+	}
+	return prefix
+})
