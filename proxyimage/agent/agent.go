@@ -66,6 +66,8 @@ func Run(lookup func(string) (string, bool), log io.Writer) error {
 	switch s.mode {
 	case ModeResolver:
 		w, err = newResolver(s, logger, m, docs)
+	case ModePool:
+		w, err = newPool(s, logger, m, docs, reaper)
 	default:
 		w, err = newPassthrough(s, logger, m, docs, reaper)
 	}

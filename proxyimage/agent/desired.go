@@ -15,7 +15,7 @@ import (
 // force is a routes document with what follows from it. Immutable.
 type force struct {
 	doc    *routes.Document
-	index  *routes.Index // passthrough routes
+	index  *routes.Index // routes of the agent's mode
 	policy *vetting.Policy
 	ports  []int               // sorted
 	exact  []string            // exact hosts, sorted, each once
@@ -30,14 +30,14 @@ type hostPort struct {
 	port int
 }
 
-// newForce derives everything from a document. own are this machine's addresses.
-func newForce(doc *routes.Document, own []netip.Addr) *force {
+// newForce derives everything from the routes of a document that have the mode. own are this machine's addresses.
+func newForce(doc *routes.Document, mode routes.Mode, own []netip.Addr) *force {
 	f := &force{
-		doc: doc, index: routes.NewIndex(doc, routes.ModePassthrough),
+		doc: doc, index: routes.NewIndex(doc, mode),
 		hosts: map[int][]string{}, wilds: map[int][]string{}, name: map[string]string{}, limits: map[hostPort]string{},
 	}
 	for _, route := range doc.Routes {
-		if route.Mode != routes.ModePassthrough {
+		if route.Mode != mode {
 			continue
 		}
 		f.ports = append(f.ports, route.Port)

@@ -54,6 +54,10 @@ type passthrough struct {
 	wake     chan struct{} // addresses have changed
 	up       chan struct{} // HAProxy was started
 
+	routeMode routes.Mode // of the routes that are served
+	// change brings HAProxy to the state of the document in force and of DNS; see apply.
+	change func(ctx context.Context, cancel context.CancelCauseFunc) error
+
 	// Of the loop only.
 	ports         []int // that HAProxy listens on, or will after its next start
 	failedReloads int   // in a row
@@ -65,6 +69,7 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 	p := &passthrough{
 		settings: s, logger: logger, metrics: m, docs: docs, wake: make(chan struct{}, 1), up: make(chan struct{}, 1),
 	}
+	p.routeMode, p.change = routes.ModePassthrough, p.apply
 	m.addPassthrough()
 	// The maps are written anew before HAProxy starts; nothing of an earlier run may stay among them.
 	if err := errors.Join(os.RemoveAll(p.mapDir()), os.MkdirAll(p.mapDir(), 0o755)); err != nil {
@@ -150,7 +155,7 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 			p.save()
 			continue
 		}
-		err := p.apply(ctx, cancel)
+		err := p.change(ctx, cancel)
 		if err != nil && ctx.Err() == nil {
 			p.logger.Error("cannot bring haproxy to the state of the routes document", "error", err)
 			p.behind.Store(&err)
@@ -166,7 +171,7 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 
 // adopt makes a document the one in force and gives its new hosts a moment to resolve.
 func (p *passthrough) adopt(ctx context.Context, doc *routes.Document) {
-	f := newForce(doc, ownAddresses(p.sourceIPs))
+	f := newForce(doc, p.routeMode, ownAddresses(p.sourceIPs))
 	p.force.Store(f)
 	p.tracker.Set(ctx, f.exact)
 	p.settle(ctx, firstLookups, p.tracker.AllTried)

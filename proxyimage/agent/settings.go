@@ -22,6 +22,7 @@ type Mode string
 const (
 	ModePassthrough Mode = "passthrough" // runs HAProxy on a proxy
 	ModeResolver    Mode = "resolver"    // answers DNS on a node
+	ModePool        Mode = "pool"        // runs HAProxy as a pooling controller
 )
 
 // settings is the agent's whole configuration. The command's doc comment lists the variables.
@@ -47,6 +48,7 @@ type settings struct {
 	accessLogSample   float64 // share of forwarded connections that are logged
 	haproxy           string
 	logLevel          slog.Level
+	pool              poolSettings
 }
 
 // reader reads variables and collects what is wrong with them.
@@ -80,6 +82,10 @@ func settingsFromEnv(lookup func(string) (string, bool)) (settings, error) {
 		accessLogSample:   r.share("SALLYPORT_ACCESS_LOG_SAMPLE"),
 	}
 	httpListen := ":8404"
+	if s.mode == ModePool {
+		s.idleTimeout = r.duration("SALLYPORT_IDLE_TIMEOUT", poolIdleTimeout)
+	}
+	s.pool = r.poolSettings()
 	if s.mode == ModeResolver {
 		httpListen = "127.0.0.1:8405"
 	}
@@ -200,12 +206,15 @@ func (s settings) validate() error {
 	var r rules
 	s.validatePlaces(&r)
 	s.validateNumbers(&r)
+	if s.mode == ModePool {
+		s.validatePool(&r)
+	}
 	return errors.Join(r...)
 }
 
 // validatePlaces checks paths, addresses and the mode.
 func (s settings) validatePlaces(r *rules) {
-	r.need(s.mode == ModePassthrough || s.mode == ModeResolver, "SALLYPORT_MODE", "must be passthrough or resolver", s.mode)
+	r.need(s.mode == ModePassthrough || s.mode == ModePool || s.mode == ModeResolver, "SALLYPORT_MODE", "must be passthrough, pool or resolver", s.mode)
 	if _, err := source.Open(s.routes, s.routesPoll); err != nil {
 		*r = append(*r, fmt.Errorf("SALLYPORT_ROUTES: %w", err))
 	}
@@ -217,7 +226,7 @@ func (s settings) validatePlaces(r *rules) {
 	}
 	r.need(isHostPort(s.httpListen), "SALLYPORT_HTTP_LISTEN", "must be address:port", s.httpListen)
 	r.need(isHostPort(s.dnsListen), "SALLYPORT_DNS_LISTEN", "must be address:port", s.dnsListen)
-	if s.mode == ModePassthrough {
+	if s.mode != ModeResolver {
 		r.need(isProgram(s.haproxy), "SALLYPORT_HAPROXY", "must be a program", s.haproxy)
 	}
 }

@@ -37,7 +37,7 @@ func TestSettingsHaveDefaults(t *testing.T) {
 
 func TestSettingsNameEveryProblem(t *testing.T) {
 	tests := map[string]struct{ name, value, want string }{
-		"unknown mode":              {"SALLYPORT_MODE", "mitm", "must be passthrough or resolver"},
+		"unknown mode":              {"SALLYPORT_MODE", "mitm", "must be passthrough, pool or resolver"},
 		"routes without a scheme":   {"SALLYPORT_ROUTES", "/etc/routes.json", "must have the scheme file"},
 		"relative state directory":  {"SALLYPORT_STATE_DIR", "state", "must be an absolute path"},
 		"relative run directory":    {"SALLYPORT_RUN_DIR", "run", "must be an absolute path"},

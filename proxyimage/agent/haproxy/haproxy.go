@@ -120,20 +120,42 @@ func (p *Process) Configure(ctx context.Context, text string) error {
 	return nil
 }
 
+// Keep puts a configuration in place for the next start without a check: one that differs from the one in place in addresses only.
+func (p *Process) Keep(text string) error {
+	if err := atomicfile.Write(p.configPath(), []byte(text)); err != nil {
+		return fmt.Errorf("haproxy configuration: %w", err)
+	}
+	return nil
+}
+
 func (p *Process) check(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var output strings.Builder
-	cmd := exec.CommandContext(ctx, p.Binary, "-c", "-q", "-f", path)
+	cmd := exec.CommandContext(ctx, p.Binary, "-c", "-f", path)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err := p.Start(cmd)
 	if err == nil {
 		err = p.Wait(cmd)
 	}
 	if err != nil {
-		return fmt.Errorf("haproxy configuration: refused by HAProxy: %w: %.1000s", err, output.String())
+		return fmt.Errorf("haproxy configuration: refused by HAProxy: %w: %.1000s", err, alerts(output.String()))
 	}
 	return nil
+}
+
+// alerts returns the lines of HAProxy's output that say what is wrong, or all of it.
+func alerts(output string) string {
+	var lines []string
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "[ALERT]") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	if len(lines) == 0 {
+		return strings.TrimSpace(output)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // Run starts HAProxy with the configuration in place and keeps it running until Stop was called or ctx is done, in which
