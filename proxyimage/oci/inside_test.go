@@ -1,3 +1,0 @@
-package oci
-
-func runInside() bool { return false }
