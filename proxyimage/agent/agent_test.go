@@ -1,8 +1,6 @@
 package agent_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,126 +50,6 @@ func TestForwardsListedHostsFromEverySourceAddressToEveryAddress(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-func TestHostileInputIsRefusedCountedAndLeaksNothing(t *testing.T) {
-	l := newLab(t)
-	l.zone.set("api.example.com", "203.0.113.10")
-	l.zone.set("inside.example.com", "10.0.0.2")
-	l.zone.set("metadata.example.com", "169.254.169.254")
-	l.zone.set("self.example.com", "198.51.100.1")
-	l.zone.set("mixed.example.com", "10.0.0.2", "203.0.113.10")
-	l.zone.set("inside.wild.example.net", "192.168.0.1")
-	l.publish(document(1, "api.example.com", "inside.example.com", "metadata.example.com", "self.example.com", "mixed.example.com",
-		"missing.example.com", "*.wild.example.net"))
-	l.up()
-	good := hello(t, "api.example.com")
-	patched := func(name string) []byte {
-		return bytes.Replace(good, []byte("api.example.com"), []byte(name), 1)
-	}
-	tests := []struct {
-		name, from, reason string
-		chunks             [][]byte
-		served             bool
-	}{
-		{name: "ClientHello in one piece", chunks: [][]byte{good}, served: true},
-		{name: "ClientHello in four segments", chunks: [][]byte{good[:3], good[3:60], good[60:900], good[900:]}, served: true},
-		{name: "upper-case server name", chunks: [][]byte{patched("API.Example.COM")}, served: true},
-		{name: "one address of two is private", chunks: [][]byte{hello(t, "mixed.example.com")}, served: true},
-		{name: "plain HTTP", chunks: [][]byte{[]byte("GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n")}, reason: "not-tls"},
-		{name: "PROXY protocol header", chunks: [][]byte{append([]byte("PROXY TCP4 10.0.0.2 10.0.0.1 1 443\r\n"), good...)}, reason: "not-tls"},
-		{name: "random bytes", chunks: [][]byte{bytes.Repeat([]byte{0xa5, 0x5a}, 4000)}, reason: "not-tls"},
-		{name: "ServerHello instead of ClientHello", chunks: [][]byte{{0x16, 3, 1, 0, 8, 2, 0, 0, 4, 1, 2, 3, 4}}, reason: "not-tls"},
-		{name: "no server name", chunks: [][]byte{hello(t, "")}, reason: "no-sni"},
-		{name: "unlisted server name", chunks: [][]byte{hello(t, "evil.example.org")}, reason: "unlisted"},
-		{name: "name below an exact host", chunks: [][]byte{hello(t, "x.api.example.com")}, reason: "unlisted"},
-		{name: "wildcard's own name", chunks: [][]byte{hello(t, "wild.example.net")}, reason: "unlisted"},
-		{name: "wildcard's suffix without a dot", chunks: [][]byte{hello(t, "notwild.example.net")}, reason: "unlisted"},
-		{name: "listed name with a slot appended", chunks: [][]byte{patched("api.exampl|0com")}, reason: "unlisted"},
-		{name: "NUL after a listed name", chunks: [][]byte{patched("api.example\x00com")}, reason: "unlisted"},
-		{name: "quotes and line breaks", chunks: [][]byte{patched("a\"}\n{\"x\":\"y.com")}, reason: "unlisted"},
-		{name: "empty label below a wildcard", chunks: [][]byte{bytes.Replace(hello(t, "xx.wild.example.net"), []byte("xx.wild"), []byte("x..wild"), 1)}, reason: "unlisted"},
-		{name: "host that DNS does not know", chunks: [][]byte{hello(t, "missing.example.com")}, reason: "no-address"},
-		{name: "name below a wildcard that DNS does not know", chunks: [][]byte{hello(t, "missing.wild.example.net")}, reason: "no-address"},
-		{name: "host with a private address", chunks: [][]byte{hello(t, "inside.example.com")}, reason: "private-address"},
-		{name: "host with the metadata address", chunks: [][]byte{hello(t, "metadata.example.com")}, reason: "private-address"},
-		{name: "host that is the proxy itself", chunks: [][]byte{hello(t, "self.example.com")}, reason: "private-address"},
-		{name: "name below a wildcard with a private address", chunks: [][]byte{hello(t, "inside.wild.example.net")}, reason: "private-address"},
-		{name: "client that is not listed", chunks: [][]byte{good}, from: strangerIP, reason: "client-not-allowed"},
-		{name: "client that leaves at once", chunks: nil, reason: "closed-early"},
-		{name: "client that sends half a ClientHello", chunks: [][]byte{good[:200]}, reason: "slow"},
-		{name: "client that sends nothing", chunks: [][]byte{{}}, reason: "slow"},
-	}
-	want := map[string]int{}
-	var group sync.WaitGroup
-	served := 0
-	for _, test := range tests {
-		if test.served {
-			served++
-		} else {
-			want[test.reason]++
-		}
-		group.Go(func() {
-			from := test.from
-			if from == "" {
-				from = clientIP
-			}
-			conn, err := l.dial(from, proxyIP+":443", 2*time.Second)
-			if errors.Is(err, syscall.ECONNRESET) && !test.served {
-				return
-			} else if err != nil {
-				t.Errorf("%s: %v", test.name, err)
-				return
-			}
-			defer conn.Close()
-			if test.chunks == nil {
-				return
-			}
-			for _, chunk := range test.chunks {
-				if _, err := conn.Write(chunk); err != nil {
-					break // refused before all was sent
-				}
-				time.Sleep(50 * time.Millisecond)
-			}
-			_ = conn.SetReadDeadline(time.Now().Add(8 * time.Second))
-			reply, err := io.ReadAll(io.LimitReader(conn, 20))
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s: the proxy keeps the connection", test.name)
-			}
-			if got := len(reply) > 0; got != test.served {
-				t.Errorf("%s: served %v, want %v (reply %q)", test.name, got, test.served, reply)
-			}
-		})
-	}
-	group.Wait()
-	if got := l.partners.count(); got != served {
-		t.Errorf("partners saw %d connections, want %d", got, served)
-	}
-	l.eventually(5*time.Second, "figures", func() error {
-		var errs []error
-		for reason, n := range want {
-			total := 0
-			for _, destination := range []string{"", "partner"} {
-				var value int
-				_, _ = fmt.Sscan(l.metric(fmt.Sprintf("sallyport_refusals_total{destination=%q,reason=%q}", destination, reason)), &value)
-				total += value
-			}
-			if total != n {
-				errs = append(errs, fmt.Errorf("%s: counted %d, want %d", reason, total, n))
-			}
-		}
-		return errors.Join(errs...)
-	})
-	_, metrics, err := l.get("/metrics")
-	l.must(err)
-	if strings.Contains(metrics, "evil") {
-		t.Error("a name that a client sent became a label")
-	}
-	for line := range strings.Lines(l.log.String()) {
-		if !json.Valid([]byte(line)) {
-			t.Errorf("log line is not JSON: %q", line)
-		}
-	}
 }
 
 func TestReadyMeansThatHostsAreServed(t *testing.T) {

@@ -302,10 +302,16 @@ func (l *lab) dial(from, to string, timeout time.Duration) (net.Conn, error) {
 // hello returns the ClientHello for a server name; empty sends none.
 func hello(t testing.TB, name string) []byte {
 	t.Helper()
+	return helloOf(t, &tls.Config{ServerName: name, InsecureSkipVerify: true})
+}
+
+// helloOf returns the ClientHello of a configuration.
+func helloOf(t testing.TB, config *tls.Config) []byte {
+	t.Helper()
 	client, server := net.Pipe()
 	defer server.Close()
 	defer client.Close()
-	go func() { _ = tls.Client(client, &tls.Config{ServerName: name, InsecureSkipVerify: true}).Handshake() }()
+	go func() { _ = tls.Client(client, config).Handshake() }()
 	buffer := make([]byte, 16<<10)
 	_ = server.SetReadDeadline(time.Now().Add(5 * time.Second))
 	n, err := io.ReadAtLeast(server, buffer, 5)
@@ -436,6 +442,7 @@ func childrenOf(parent int) []int {
 type zone struct {
 	mu      sync.Mutex
 	answers map[string][]string // by name; "*" labels are not known here
+	lies    map[string]func(reply *dns.Msg)
 	queries map[string]int
 	dead    bool
 	delay   time.Duration
@@ -443,7 +450,7 @@ type zone struct {
 }
 
 func newZone(l *lab) *zone {
-	z := &zone{answers: map[string][]string{}, queries: map[string]int{}}
+	z := &zone{answers: map[string][]string{}, lies: map[string]func(*dns.Msg){}, queries: map[string]int{}}
 	var packets net.PacketConn
 	l.must(in(l.outside, func() error {
 		var err error
@@ -478,6 +485,10 @@ func (z *zone) serve(w dns.ResponseWriter, query *dns.Msg) {
 		reply.Answer = append(reply.Answer, &dns.A{
 			Hdr: dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(ip),
 		})
+	}
+	if lie := z.lies[name]; lie != nil {
+		reply.Rcode = dns.RcodeSuccess
+		lie(reply)
 	}
 	_ = w.WriteMsg(reply)
 }

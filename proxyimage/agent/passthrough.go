@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/proxyimage/agent/atomicfile"
 	"github.com/sallyport/sallyport/proxyimage/agent/haproxy"
 	"github.com/sallyport/sallyport/proxyimage/agent/hosts"
+	"github.com/sallyport/sallyport/proxyimage/agent/ports"
 	"github.com/sallyport/sallyport/proxyimage/agent/reap"
 	"github.com/sallyport/sallyport/proxyimage/agent/upstream"
 	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
@@ -99,6 +100,7 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 		return nil, err
 	}
 	m.registry.MustRegister(hostCollector{hosts: p.tracker.Snapshot, judge: p.judge, now: time.Now})
+	m.registry.MustRegister(portCollector{sources: s.sourceIPs, destinations: p.destinations, count: ports.Count, ceiling: ports.Ceiling})
 	return p, nil
 }
 

@@ -2,7 +2,8 @@
 //
 // It answers A queries for names that the routes document covers and refuses all others. Every answer is a single vetted
 // address, the next one each time: HAProxy 2.6 uses the first address of an answer always, and asks again for every
-// connection. When the upstream servers do not answer, the last good answer is used on.
+// connection. When the upstream servers do not answer, the last good answer is used on. A name without an address gets
+// haproxycfg.NoAddress instead of a denial, after which HAProxy would ask again for 2 s while its client waits.
 package wildcard
 
 import (
@@ -79,18 +80,16 @@ func (s *Server) fill(reply, query *dns.Msg) {
 		return
 	}
 	addresses, turn, err := s.cache.get(name, time.Now())
-	switch {
-	case errors.Is(err, vetting.ErrNoSuchName):
-		reply.Rcode = dns.RcodeNameError
-		return
-	case err != nil:
+	if err != nil && !errors.Is(err, vetting.ErrNoSuchName) {
 		s.Logger.Debug("cannot resolve host below a wildcard", "host", name, "error", err)
-		reply.Rcode = dns.RcodeServerFailure
-		return
 	}
-	address := haproxycfg.RefusedAddress
-	if allowed, _ := s.Policy().Addresses(addresses); len(allowed) > 0 {
+	address := haproxycfg.NoAddress
+	allowed, refused := s.Policy().Addresses(addresses)
+	switch {
+	case len(allowed) > 0:
 		address = allowed[turn%uint64(len(allowed))]
+	case len(refused) > 0:
+		address = haproxycfg.RefusedAddress
 	}
 	reply.Answer = []dns.RR{&dns.A{
 		Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 0},

@@ -138,6 +138,17 @@ func TestRefusedAddressesBecomeTheStandIn(t *testing.T) {
 	}
 }
 
+// A denial or a failure would make HAProxy ask again for 2 s while its client waits.
+func TestNamesWithoutAnAddressGetTheirStandInAtOnce(t *testing.T) {
+	for _, err := range []error{vetting.ErrNoSuchName, errors.New("dead")} {
+		u := &upstream{}
+		u.set(time.Minute, err)
+		if got := first(query(t, newServer(t, u), "udp", "a.wild.example.net.", dns.TypeA)); got != haproxycfg.NoAddress.String() {
+			t.Errorf("%v: answer %s", err, got)
+		}
+	}
+}
+
 func TestCacheGoesByTheUpstream(t *testing.T) {
 	u := &upstream{}
 	c := newCache(u.lookup)
