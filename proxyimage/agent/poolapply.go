@@ -118,7 +118,7 @@ func (p *pool) update(ctx context.Context, want map[string][]haproxycfg.Entry, b
 	if !p.process.Serving() {
 		return nil // it reads the files when it starts, and p.up follows
 	}
-	// A host must have its addresses before it is sent there, and lose them after it is not.
+	// A backend must have its addresses before a host is sent there.
 	running := slices.DeleteFunc(slices.Clone(backends), func(b haproxycfg.Backend) bool { return !p.backends[b.Name] })
 	began := time.Now()
 	defer func() { p.metrics.commits.Observe(time.Since(began).Seconds()) }()

@@ -22,7 +22,7 @@ import (
 type pooled struct {
 	route   routes.Route
 	backend haproxycfg.Backend
-	problem string // why it cannot be reached, as in haproxycfg.Unreachable; empty if it can
+	problem string // why it cannot be reached, see haproxycfg.Unreachable; empty if it can
 }
 
 // pooledHosts returns every host of the pool routes of f, with the addresses in their slots. Hosts whose route has a file that
@@ -85,12 +85,11 @@ func (p *pool) poolMaps(f *force, all []pooled, running func(name string) bool) 
 	names := map[string]string{} // host or suffix, with and without port -> backend or reason
 	ports := map[string]int{}    // that a host without a port stands for
 	for _, h := range all {
-		value := h.problem
-		if value == "" {
-			value = h.backend.Name
-			if !running(value) {
-				value = haproxycfg.PoolStarting
-			}
+		value := h.backend.Name
+		if h.problem != "" {
+			value = haproxycfg.Unreachable(h.problem, h.route.Name)
+		} else if !running(value) {
+			value = haproxycfg.Unreachable(haproxycfg.PoolStarting, h.route.Name)
 		}
 		host := strings.TrimPrefix(h.backend.Host, "*")
 		names[host+":"+strconv.Itoa(h.backend.Port)] = value

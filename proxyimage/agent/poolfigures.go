@@ -3,6 +3,9 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +21,8 @@ const (
 	badRequest accesslog.Reason = "bad-request" // not an HTTP request that can be forwarded
 )
 
-// poolFigures are what a pooling controller counts beside what a proxy does. In the figures of traffic a connection is a request.
+// poolFigures are what a pooling controller counts beside what a proxy does. In the figures that they share, a connection is a
+// request.
 type poolFigures struct {
 	traffic     *traffic
 	requests    *prometheus.CounterVec // destination, code
@@ -45,7 +49,6 @@ func newPoolFigures(t *traffic, m *metrics) *poolFigures {
 
 // poolLine is what the log-format has beside that of passthrough.
 type poolLine struct {
-	Reason  string `json:"reason"`
 	Status  int    `json:"status"`
 	Retries string `json:"retries"` // "+1" if the last one went to another server
 	Backend string `json:"backend"`
@@ -53,32 +56,57 @@ type poolLine struct {
 
 // line takes one line of the access log.
 func (f *poolFigures) line(text []byte) {
+	record, err := accesslog.Parse(text)
 	var l poolLine
-	if json.Unmarshal(text, &l) == nil {
-		if early := earlyReason(l); early != "" {
-			f.traffic.metrics.refusals.WithLabelValues(string(early), "").Inc()
-			f.traffic.say("request refused", string(early), "")
-			return
-		}
-		if route, _, forwarded := strings.Cut(l.Backend, ":"); forwarded {
-			f.requests.WithLabelValues(route, strconv.Itoa(max(l.Status, 0)/100)+"xx").Inc()
-			if n, err := strconv.Atoi(strings.TrimPrefix(l.Retries, "+")); err == nil && n > 0 {
-				f.retries.WithLabelValues(route).Add(float64(n))
-			}
-		}
+	if err = errors.Join(err, json.Unmarshal(text, &l)); err != nil {
+		f.traffic.say("unreadable line in haproxy's access log", "unreadable", "")
+		return
 	}
-	f.traffic.line(text)
+	route, forwarded := l.route()
+	if record.Refused == "" && !forwarded {
+		record.Refused = earlyReason(l.Status)
+	}
+	m := f.traffic.metrics
+	if record.Refused != "" {
+		m.refusals.WithLabelValues(string(record.Refused), route).Inc()
+		f.traffic.say("request refused", string(record.Refused), record.Host, "client", record.Client, "destination", route, "address", record.Dst)
+		return
+	}
+	f.requests.WithLabelValues(route, strconv.Itoa(max(l.Status, 0)/100)+"xx").Inc()
+	if n, err := strconv.Atoi(strings.TrimPrefix(l.Retries, "+")); err == nil && n > 0 {
+		f.retries.WithLabelValues(route).Add(float64(n))
+	}
+	m.bytes.WithLabelValues(route, "in").Add(float64(record.In))
+	m.bytes.WithLabelValues(route, "out").Add(float64(record.Out))
+	if f.traffic.sample > 0 && rand.Float64() < f.traffic.sample {
+		f.traffic.logger.Info("request", "host", record.Host, "client", record.Client, "destination", route, "address", record.Dst,
+			"in", record.In, "out", record.Out, "connect", record.Connect.String(), "total", record.Total.String(), "status", l.Status)
+	}
+	if record.Failed {
+		m.failed.WithLabelValues(route).Inc()
+		f.traffic.say("destination does not accept a connection, or its certificate is not valid", "connect-failed", record.Host,
+			"destination", route, "address", record.Dst, "after", record.Total.String())
+	} else if record.Connect > 0 { // otherwise the connection was there
+		m.connectTime.WithLabelValues(route).Observe(record.Connect.Seconds())
+	}
 }
 
-// earlyReason is why HAProxy refused a request before any rule saw it.
-func earlyReason(l poolLine) accesslog.Reason {
-	if l.Reason != "" && l.Reason != "-" || l.Backend != "" && l.Backend != "-" {
-		return ""
+// route returns the name of the route, empty if none was asked for, and whether the request was given to its backend.
+func (l poolLine) route() (name string, forwarded bool) {
+	if reason, route, ok := strings.Cut(l.Backend, ":"); ok && strings.HasPrefix(reason, "!") {
+		return route, false
+	} else if ok {
+		return reason, true
 	}
+	return "", false
+}
+
+// earlyReason is why HAProxy refused a request before any rule saw it, by the status of its answer.
+func earlyReason(status int) accesslog.Reason {
 	switch {
-	case l.Status == 408:
+	case status == http.StatusRequestTimeout:
 		return accesslog.Slow
-	case l.Status == 0 || l.Status == -1:
+	case status <= 0:
 		return accesslog.ClosedEarly
 	}
 	return badRequest

@@ -79,9 +79,6 @@ type Backend struct {
 	ALPN []string
 }
 
-// Unreachable are the values of PoolHostsMap that stand for a destination without a usable backend.
-var Unreachable = []string{PoolNoAddress, PoolRefusedAddress, PoolBadFile, PoolStarting}
-
 // Why a pooled destination cannot be reached.
 const (
 	PoolNoAddress      = "no-address"      // DNS gave no address
@@ -89,6 +86,9 @@ const (
 	PoolBadFile        = "bad-file"        // the CA bundle or the client certificate cannot be used
 	PoolStarting       = "starting"        // its backend comes with the reload that is under way
 )
+
+// Unreachable returns what PoolHostsMap has in place of a backend for a route that cannot be reached, and why.
+func Unreachable(reason, route string) string { return "!" + reason + ":" + route }
 
 // BackendName returns the name of the backend of a host.
 func BackendName(route, host string) string {
@@ -192,21 +192,19 @@ type poolView struct {
 	Bind, AdminSocket, HealthSocket    string
 	Hosts, Wildcards, Clients, Refused string
 	Recycle, Spread                    int
-	Unreachable, Classes               []string
+	Classes                            []string
 	NoAddress                          netip.Addr
 	Errors                             []poolError
 	Backends                           []backendView
 }
 
-// poolError is what a client gets when HAProxy itself has to answer.
+// poolError is what a client gets when HAProxy itself has to answer. For what is not HTTP it has an answer of its own.
 type poolError struct {
 	Status     int
 	Name, Text string
 }
 
 var poolErrors = []poolError{
-	{400, "bad-request", "not an HTTP request that can be forwarded"},
-	{408, "slow", "the request did not come in time"},
 	{500, "internal", "internal error"},
 	{502, "bad-answer", "the destination broke the connection or gave an answer that is not HTTP"},
 	{503, "connect-failed", "no connection to the destination, or its certificate is not valid for it"},
@@ -234,7 +232,7 @@ func (p Pool) view() poolView {
 		Pool: p, Bind: Passthrough{Listen: p.Listen}.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
 		Hosts: PoolHostsMap(p.MapDir), Wildcards: PoolWildcardsMap(p.MapDir), Clients: ClientsMap(p.MapDir), Refused: RefusedMap(p.MapDir),
 		Recycle: max(p.RequestsPerConnection-spread/2, 1), Spread: spread,
-		Unreachable: Unreachable, Classes: refusedClasses, NoAddress: NoAddress, Errors: poolErrors,
+		Classes: refusedClasses, NoAddress: NoAddress, Errors: poolErrors,
 	}
 	for _, b := range p.Backends {
 		if b.CAFile == "" {

@@ -83,7 +83,8 @@ type Pool struct {
 	// MaxConnections is how many requests may be under way to each host at once, and so the number of its connections in
 	// use. Further requests wait up to the connect timeout. Default 0: no limit of its own.
 	MaxConnections int `json:"maxConnections,omitempty"`
-	// ALPN lists what is offered, most wanted first. Default h2, then http/1.1.
+	// ALPN lists what is offered, most wanted first. Default http/1.1. With h2 all clients share one connection for each address,
+	// and a client that stops reading a large answer stops them all (HAProxy 2.6, measured): for small answers, or gRPC.
 	ALPN []ALPN `json:"alpn,omitempty"`
 }
 
@@ -114,7 +115,7 @@ func (r Route) Pooled() Pool {
 		p.ServerTimeoutSeconds = DefaultServerTimeoutSeconds
 	}
 	if len(p.ALPN) == 0 {
-		p.ALPN = []ALPN{ALPNHTTP2, ALPNHTTP11}
+		p.ALPN = []ALPN{ALPNHTTP11}
 	}
 	return p
 }

@@ -52,10 +52,21 @@ func (p *Process) message(line []byte) {
 	}
 	level := slog.LevelDebug
 	switch text := string(line); {
+	case routine(text):
 	case strings.HasPrefix(text, "[ALERT]"):
 		level = slog.LevelError
 	case strings.HasPrefix(text, "[WARNING]"):
 		level = slog.LevelWarn
 	}
 	p.Logger.Log(context.Background(), level, "haproxy", "message", strings.TrimSpace(string(line)))
+}
+
+// routine reports whether a message is only about what the agent has asked for.
+func routine(message string) bool {
+	for _, part := range []string{" stopped (cumulated conns: ", ") exited with code 0 (Exit)", "is UP/READY (leaving forced maintenance)", "is going DOWN for maintenance"} {
+		if strings.Contains(message, part) {
+			return true
+		}
+	}
+	return false
 }
