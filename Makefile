@@ -70,7 +70,7 @@ image: build ## build the proxy image for amd64 and arm64 (one OCI layout) and t
 	@$(BIN)/sallyport image build --all-platforms
 
 .PHONY: image-push
-image-push: image ## push the proxy image: make image-push REF=registry/repository:tag, with the credentials of docker or podman
+image-push: $(if $(REF),image) ## push the proxy image: make image-push REF=registry/repository:tag, with the credentials of docker or podman
 	@$(BIN)/sallyport image push --ref "$(REF)"
 
 .PHONY: image-test

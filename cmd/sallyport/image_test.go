@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,8 +35,27 @@ func TestImageCommandsSayWhatIsMissing(t *testing.T) {
 			}
 		}
 	})
+	t.Run("the other architecture's agent", func(t *testing.T) {
+		agent := filepath.Join(t.TempDir(), "agent")
+		if err := os.WriteFile(agent, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err := runImage(t, "build", "--all-platforms", "--arch", "amd64", "--out", t.TempDir(), "--agent", agent)
+		if err == nil || !strings.Contains(err.Error(), agent+"-arm64") || !strings.Contains(err.Error(), "make image") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("an image to push", func(t *testing.T) {
+		_, err := runImage(t, "push", "--out", t.TempDir(), "--ref", "registry.example.com/proxy:v1")
+		if err == nil || !strings.Contains(err.Error(), "sallyport image build") {
+			t.Errorf("got %v", err)
+		}
+		if _, err = runImage(t, "push", "--ref", ""); err == nil || !strings.Contains(err.Error(), "registry/repository:tag") {
+			t.Errorf("no reference: %v", err)
+		}
+	})
 	t.Run("an argument that means nothing", func(t *testing.T) {
-		for _, args := range [][]string{{"build", "x"}, {"build", "--sparc"}, {"lock", "x"}, {"push"}} {
+		for _, args := range [][]string{{"build", "x"}, {"build", "--sparc"}, {"lock", "x"}, {"push"}, {"push", "x", "--ref", "registry.example.com/proxy:v1"}} {
 			if _, err := runImage(t, args...); err == nil {
 				t.Errorf("%q: accepted", args)
 			}

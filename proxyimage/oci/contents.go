@@ -106,5 +106,8 @@ func agentTree(c contents) (tree, error) {
 	if err := t.addFile(agentPath, 0o755, c.agent); err != nil {
 		return nil, err
 	}
+	if err := c.licences.addTo(t); err != nil {
+		return nil, err
+	}
 	return t, t.addFile(sbomPath, 0o644, list)
 }

@@ -7,8 +7,8 @@
 //
 // Outputs, below one directory:
 //
-//	oci     OCI image layout, for a registry
-//	rootfs  the same files as a directory, for the lab
+//	oci     OCI image layout with one image index, for a registry (see Push)
+//	rootfs  the files of one platform as a directory, for the lab
 //
 // Both are links to directories that carry the digest in their name. A build makes new ones and then moves the links, so that
 // what runs from the old ones is not disturbed.

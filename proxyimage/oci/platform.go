@@ -67,7 +67,13 @@ func (o Options) buildPlatform(ctx context.Context, j job) (packedPlatform, erro
 	if err != nil {
 		return packedPlatform{}, err
 	}
-	top, err := agentTree(contents{arch: j.arch, epoch: j.lock.Epoch, packages: packages, substitutions: substitutions, agent: j.agent})
+	terms, err := readLicences(ctx, j.agent)
+	if err != nil {
+		return packedPlatform{}, err
+	}
+	top, err := agentTree(contents{
+		arch: j.arch, epoch: j.lock.Epoch, packages: packages, substitutions: substitutions, agent: j.agent, licences: terms,
+	})
 	if err != nil {
 		return packedPlatform{}, err
 	}

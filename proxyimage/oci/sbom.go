@@ -73,6 +73,7 @@ type contents struct {
 	packages      []Package
 	substitutions []Substitution
 	agent         []byte
+	licences      licences // of the agent's modules
 }
 
 // sbom lists every Debian package and every Go module in the image as SPDX 2.3. The same contents give the same bytes.
@@ -85,7 +86,7 @@ func sbom(c contents) ([]byte, error) {
 	for _, p := range c.packages {
 		doc.Packages = append(doc.Packages, debianPackage(p, c.substitutions))
 	}
-	modules, err := goModules(c.agent)
+	modules, err := goModules(c.agent, c.licences)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func debianPackage(p Package, substitutions []Substitution) spdxPackage {
 }
 
 // goModules lists what Go recorded in the agent: its own module, the standard library and all dependencies.
-func goModules(agent []byte) ([]spdxPackage, error) {
+func goModules(agent []byte, known licences) ([]spdxPackage, error) {
 	info, err := buildinfo.Read(bytes.NewReader(agent))
 	if err != nil {
 		return nil, fmt.Errorf("agent: must carry Go's build information: %w", err)
@@ -124,13 +125,12 @@ func goModules(agent []byte) ([]spdxPackage, error) {
 	main.Checksums = []spdxChecksum{{Algorithm: "SHA256", Value: hex.EncodeToString(sum[:])}}
 	toolchain := strings.TrimPrefix(info.GoVersion, "go")
 	all := []spdxPackage{main, newSPDXPackage("stdlib", toolchain, "pkg:golang/stdlib@"+toolchain)}
-	modules := slices.Clone(info.Deps)
+	all[1].LicenseDeclared = known.spdx("stdlib")
+	modules := linkedModules(info)
 	slices.SortFunc(modules, func(a, b *debug.Module) int { return strings.Compare(a.Path, b.Path) })
 	for _, module := range modules {
-		if module.Replace != nil {
-			module = module.Replace
-		}
 		all = append(all, newSPDXPackage(module.Path, module.Version, "pkg:golang/"+module.Path+"@"+url.QueryEscape(module.Version)))
+		all[len(all)-1].LicenseDeclared = known.spdx(module.Path)
 	}
 	return all, nil
 }
