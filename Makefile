@@ -124,9 +124,8 @@ demo: ## send load through stack local (make up first) and print measured beside
 
 ## ---- checks
 
-# Packages without the Pulumi SDK: cheap enough for the race detector.
-RACE := ./internal/... ./components/allowlist/... ./components/capacity/... ./components/destinations/... ./components/stack/... \
-	./components/nodelocaldns/... ./proxyimage/...
+# Packages without the Pulumi SDK that have something to race: cheap enough for the detector.
+RACE := ./internal/... ./components/stack/... ./lab/daemon/... ./lab/partner/... ./lab/registry/... ./lab/twhold/... ./proxyimage/agent/...
 
 .PHONY: test
 test: tools build image-local ## everything that needs no cloud; root is needed for the lab
