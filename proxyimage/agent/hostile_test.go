@@ -206,6 +206,8 @@ func badAnswers(z *zone) []hostile {
 		z.set(exact, address)
 		z.set(below, address)
 	}
+	add("host with a private address beside a public one", "mixed.example.com", "")
+	z.set("mixed.example.com", "10.0.0.2", "203.0.113.10", "169.254.169.254")
 	record := func(text string) dns.RR {
 		rr, err := dns.NewRR(text)
 		if err != nil {

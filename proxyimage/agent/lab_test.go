@@ -333,7 +333,12 @@ type greeting struct{ To, From string }
 
 // ask connects to the proxy with a server name and returns what the partner said. The connection stays open.
 func (l *lab) ask(name string, port int) (net.Conn, greeting, error) {
-	conn, err := l.dial(clientIP, fmt.Sprintf("%s:%d", proxyIP, port), 2*time.Second)
+	return l.askAt(fmt.Sprintf("%s:%d", proxyIP, port), name)
+}
+
+// askAt is ask at the proxy with an address.
+func (l *lab) askAt(proxy, name string) (net.Conn, greeting, error) {
+	conn, err := l.dial(clientIP, proxy, 2*time.Second)
 	if err != nil {
 		return nil, greeting{}, err
 	}
