@@ -132,7 +132,7 @@ test: tools build image-local ## everything that needs no cloud; root is needed 
 	$(call say,vet and unit tests)
 	@go vet ./...
 	@cd tools && go vet ./pulumi-language-go
-	@go test -count=1 $$(go list ./... | grep -v /test/)
+	@go test -count=1 $$(go list ./... | grep -v '/test$$')
 	$(call say,race detector over the packages without Pulumi)
 	@CGO_ENABLED=1 go test -count=1 -race -short $(RACE)
 	$(call say,end to end: real command line and real packets)
@@ -140,7 +140,7 @@ test: tools build image-local ## everything that needs no cloud; root is needed 
 
 .PHONY: golden
 golden: ## rewrite the golden files, then show what changed
-	@UPDATE_GOLDEN=1 go test $$(go list ./... | grep -v /test/) >/dev/null || true
+	@UPDATE_GOLDEN=1 go test $$(go list ./... | grep -v '/test$$') >/dev/null || true
 	@git diff --stat -- '*testdata*'
 
 .PHONY: lint
@@ -159,4 +159,4 @@ verify: fmt lint ## format, lint and tidy; fails if that changes anything
 
 .PHONY: bench
 bench: build ## benchmarks
-	@go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /test/)
+	@go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/test$$')
