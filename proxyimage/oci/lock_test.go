@@ -1,7 +1,9 @@
 package oci
 
 import (
+	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -95,4 +97,42 @@ func FuzzParseLock(f *testing.F) {
 			t.Errorf("a good lock does not survive writing: %v\n%s", err, lock.Encode())
 		}
 	})
+}
+
+func TestRelockRenewsEveryArchitectureOrNone(t *testing.T) {
+	fakeApt(t, "version two")
+	path := filepath.Join(t.TempDir(), "packages.lock")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const before = "epoch 2020-01-01T00:00:00Z\namd64 tool 1 " + sum + "\narm64 tool 1 " + sum + "\n"
+	write(before)
+	changes, err := Relock(context.Background(), LockOptions{Lock: path, Cache: t.TempDir()})
+	if err != nil || len(changes) != 2 || changes[0].Arch != "amd64" || changes[1].Arch != "arm64" || changes[1].To != "2" {
+		t.Fatalf("changes = %+v, %v", changes, err)
+	}
+	lock, err := ReadLock(path)
+	if err != nil || lock.Epoch.Year() == 2020 || len(lock.Packages) != 2 || lock.Packages[0].Version != "2" {
+		t.Errorf("lock = %+v, %v", lock, err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changes, err := Relock(context.Background(), LockOptions{Lock: path, Cache: t.TempDir()}); err != nil || len(changes) != 0 {
+		t.Errorf("again: %+v, %v", changes, err)
+	}
+	if again, err := os.ReadFile(path); err != nil || string(again) != string(after) {
+		t.Errorf("nothing new, but the lock became %s, %v", again, err)
+	}
+	unknown := before + "arm64 other 1 " + sum + "\n"
+	write(unknown)
+	if _, err := Relock(context.Background(), LockOptions{Lock: path, Cache: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "package other") {
+		t.Errorf("a package that the mirrors do not have: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != unknown {
+		t.Errorf("after a failure the lock is %s, %v", text, err)
+	}
 }
