@@ -54,6 +54,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newPlanCommand(),
+		newMonitoringCommand(),
 		newAllowlistCommand(),
 		newImageCommand(),
 		newLabCommand(),

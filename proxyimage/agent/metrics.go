@@ -22,6 +22,9 @@ type metrics struct {
 	reloads     *prometheus.CounterVec // result
 	up          prometheus.Gauge
 	sessions    prometheus.Gauge
+	sessionsMax prometheus.Gauge
+	idle        prometheus.Gauge
+	poolBytes   prometheus.Gauge
 	lostLines   prometheus.Counter
 	commits     prometheus.Histogram
 	connections *prometheus.CounterVec   // destination
@@ -48,6 +51,9 @@ func (m *metrics) addPassthrough() {
 	m.reloads = m.vector("haproxy_reloads_total", "Reloads of HAProxy, which a change of ports needs.", "result")
 	m.up = m.gauge("haproxy_up", "1 while HAProxy serves.")
 	m.sessions = m.gauge("haproxy_sessions", "Connections open now on all frontends.")
+	m.sessionsMax = m.gauge("haproxy_sessions_limit", "Connections that HAProxy keeps open at once; further clients wait.")
+	m.idle = m.gauge("haproxy_idle_ratio", "Share of their time that HAProxy's threads are idle, 0 to 1: at 0 the proxy is at its limit.")
+	m.poolBytes = m.gauge("haproxy_memory_bytes", "Memory that HAProxy has taken for connections and maps.")
 	m.lostLines = m.counter("access_log_lost_total", "Connections missing in the figures below because the log was full.")
 	m.commits = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "sallyport_map_commit_seconds", Help: "Time to bring HAProxy's maps to a new state.",

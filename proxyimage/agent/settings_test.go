@@ -39,6 +39,12 @@ func TestSettingsNameEveryProblem(t *testing.T) {
 	tests := map[string]struct{ name, value, want string }{
 		"unknown mode":              {"SALLYPORT_MODE", "mitm", "must be passthrough, pool or resolver"},
 		"routes without a scheme":   {"SALLYPORT_ROUTES", "/etc/routes.json", "must have the scheme file"},
+		"object without a region":   {"SALLYPORT_ROUTES", "s3://bucket/key", "region"},
+		"polling without a pause":   {"SALLYPORT_ROUTES_POLL", "10ms", "must be 1s to 10m"},
+		"negative client limit":     {"SALLYPORT_CLIENT_CONNECTIONS", "-1", "must be 0 (no limit)"},
+		"audit that is no boolean":  {"SALLYPORT_AUDIT", "yes", "must be true or false"},
+		"sample above 1":            {"SALLYPORT_ACCESS_LOG_SAMPLE", "1.5", "must be a number from 0 to 1"},
+		"sample that is no number":  {"SALLYPORT_ACCESS_LOG_SAMPLE", "NaN", "must be a number from 0 to 1"},
 		"relative state directory":  {"SALLYPORT_STATE_DIR", "state", "must be an absolute path"},
 		"relative run directory":    {"SALLYPORT_RUN_DIR", "run", "must be an absolute path"},
 		"no DNS server":             {"SALLYPORT_DNS_SERVERS", ",", "needs at least one server"},

@@ -132,6 +132,9 @@ func (t *traffic) update(ctx context.Context, admin *haproxy.Admin) error {
 		}
 	}
 	t.metrics.sessions.Set(float64(sessions))
+	t.metrics.sessionsMax.Set(float64(info.Limit))
+	t.metrics.idle.Set(float64(info.IdlePercent) / 100)
+	t.metrics.poolBytes.Set(float64(info.PoolBytes))
 	if info.DroppedLogs > t.lost {
 		t.metrics.lostLines.Add(float64(info.DroppedLogs - t.lost))
 		t.lost = info.DroppedLogs

@@ -61,6 +61,9 @@ type Info struct {
 	PID         int    // of the worker
 	Connections int    // open now
 	DroppedLogs uint64 // access log lines lost because the agent did not read fast enough
+	Limit       int    // connections that may be open at once
+	IdlePercent int    // of the time of its threads, lately
+	PoolBytes   uint64 // memory that it holds
 }
 
 // Info asks the worker that owns the socket.
@@ -80,6 +83,12 @@ func (a *Admin) Info(ctx context.Context) (Info, error) {
 			info.Connections = int(number)
 		case "DroppedLogs":
 			info.DroppedLogs = number
+		case "Maxconn":
+			info.Limit = int(number)
+		case "Idle_pct":
+			info.IdlePercent = int(number)
+		case "PoolAlloc_MB":
+			info.PoolBytes = number << 20
 		}
 	}
 	if info.PID == 0 {
