@@ -20,7 +20,7 @@ func (p *passthrough) apply(ctx context.Context, cancel context.CancelCauseFunc)
 		return nil
 	}
 	states := p.tracker.Snapshot()
-	want := f.maps(p.mapDir(), p.ports, states)
+	want := f.maps(p.mapDir(), portsOf(p.listeners), states)
 	if err := p.maps.Write(want); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (p *passthrough) apply(ctx context.Context, cancel context.CancelCauseFunc)
 	if err == nil && p.process.Serving() && f.tried(states) {
 		p.primed.Store(true)
 	}
-	if slices.Equal(f.ports, p.ports) || time.Now().Before(p.reloadAfter) {
+	if slices.Equal(f.listen, p.listeners) || time.Now().Before(p.reloadAfter) {
 		return err
 	}
 	return errors.Join(err, p.reload(ctx, f))
@@ -54,11 +54,11 @@ func (p *passthrough) commit(ctx context.Context, want map[string][]haproxycfg.E
 
 // mapPaths are the maps that the configuration in place names.
 func (p *passthrough) mapPaths() []string {
-	if len(p.ports) == 0 {
+	if len(p.listeners) == 0 {
 		return nil
 	}
 	paths := []string{haproxycfg.ClientsMap(p.mapDir()), haproxycfg.RefusedMap(p.mapDir())}
-	for _, port := range p.ports {
+	for _, port := range portsOf(p.listeners) {
 		paths = append(paths, haproxycfg.HostsMap(p.mapDir(), port), haproxycfg.LimitsMap(p.mapDir(), port), haproxycfg.WildcardsMap(p.mapDir(), port))
 	}
 	return paths
@@ -66,14 +66,14 @@ func (p *passthrough) mapPaths() []string {
 
 // start starts HAProxy with the first document.
 func (p *passthrough) start(ctx context.Context, cancel context.CancelCauseFunc, f *force) error {
-	text, err := p.render(f.ports)
+	text, err := p.render(f.listen)
 	if err != nil {
 		return err
 	}
 	if err := p.process.Configure(ctx, text); err != nil {
 		return err
 	}
-	p.ports = f.ports
+	p.listeners = f.listen
 	p.started.Store(true)
 	p.running.Go(func() {
 		if err := p.process.Run(ctx); err != nil {
@@ -85,7 +85,7 @@ func (p *passthrough) start(ctx context.Context, cancel context.CancelCauseFunc,
 
 // reload changes the ports.
 func (p *passthrough) reload(ctx context.Context, f *force) error {
-	text, err := p.render(f.ports)
+	text, err := p.render(f.listen)
 	if err != nil {
 		return err
 	}
@@ -96,24 +96,24 @@ func (p *passthrough) reload(ctx context.Context, f *force) error {
 		p.failedReloads++
 		return err
 	}
-	p.ports, p.failedReloads = f.ports, 0
+	p.listeners, p.failedReloads = f.listen, 0
 	p.maps.Forget()
 	nudge(p.wake)
 	if err != nil {
 		return nil // the next start takes the new configuration
 	}
 	p.metrics.reloads.WithLabelValues("ok").Inc()
-	p.logger.Info("haproxy listens on other ports", "ports", f.ports)
+	p.logger.Info("haproxy listens on other ports", "ports", portsOf(f.listen))
 	return p.maps.Prune(p.mapDir(), f.maps(p.mapDir(), nil, nil))
 }
 
-func (p *passthrough) render(ports []int) (string, error) {
+func (p *passthrough) render(listeners []haproxycfg.Listener) (string, error) {
 	connections, err := p.connectionLimit()
 	if err != nil {
 		return "", err
 	}
 	return haproxycfg.Passthrough{
-		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Ports: ports, SourceIPs: p.sourceIPs,
+		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Listeners: listeners, SourceIPs: p.sourceIPs,
 		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
 		ClientConnections: p.clientConnections, Audit: p.audit,
 	}.Render()

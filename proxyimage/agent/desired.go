@@ -17,12 +17,12 @@ type force struct {
 	doc    *routes.Document
 	index  *routes.Index // routes of the agent's mode
 	policy *vetting.Policy
-	ports  []int               // sorted
-	exact  []string            // exact hosts, sorted, each once
-	hosts  map[int][]string    // exact hosts by port
-	wilds  map[int][]string    // wildcard hosts by port
-	name   map[string]string   // route name by host
-	limits map[hostPort]string // of hosts whose route has a limit, see haproxycfg.Limit
+	listen []haproxycfg.Listener // sorted by port
+	exact  []string              // exact hosts, sorted, each once
+	hosts  map[int][]string      // exact hosts by port
+	wilds  map[int][]string      // wildcard hosts by port
+	name   map[string]string     // route name by host
+	limits map[hostPort]string   // of hosts whose route has a limit, see haproxycfg.Limit
 }
 
 type hostPort struct {
@@ -40,25 +40,25 @@ func newForce(doc *routes.Document, mode routes.Mode, own []netip.Addr) *force {
 		if route.Mode != mode {
 			continue
 		}
-		f.ports = append(f.ports, route.Port)
+		port := route.ListenPort()
+		f.addListener(route)
 		for _, host := range route.Hosts {
 			f.name[host] = route.Name
 			if route.MaxConnections > 0 {
-				f.limits[hostPort{host, route.Port}] = haproxycfg.Limit(route.Name, route.MaxConnections)
+				f.limits[hostPort{host, port}] = haproxycfg.Limit(route.Name, route.MaxConnections)
 			}
 			if strings.HasPrefix(host, "*.") {
-				f.wilds[route.Port] = append(f.wilds[route.Port], host)
+				f.wilds[port] = append(f.wilds[port], host)
 				continue
 			}
-			f.hosts[route.Port] = append(f.hosts[route.Port], host)
+			f.hosts[port] = append(f.hosts[port], host)
 			f.exact = append(f.exact, host)
 		}
 	}
 	for _, hosts := range f.wilds { // the most specific first, as in routes.Index
 		slices.SortStableFunc(hosts, func(a, b string) int { return len(b) - len(a) })
 	}
-	slices.Sort(f.ports)
-	f.ports = slices.Compact(f.ports)
+	slices.SortFunc(f.listen, func(a, b haproxycfg.Listener) int { return a.Port - b.Port })
 	slices.Sort(f.exact)
 	f.exact = slices.Compact(f.exact)
 	fleet := slices.Clone(own)
@@ -69,6 +69,29 @@ func newForce(doc *routes.Document, mode routes.Mode, own []netip.Addr) *force {
 	return f
 }
 
+// addListener adds the listening port of a route, which tls and http routes share.
+func (f *force) addListener(route routes.Route) {
+	l := haproxycfg.Listener{Port: route.ListenPort(), Protocol: haproxycfg.ProtocolTLS, To: route.Port}
+	if route.Protocol != "" {
+		l.Protocol = string(route.Protocol)
+	}
+	if route.Protocol == routes.ProtocolTCP {
+		l.Host = route.Hosts[0]
+	}
+	if !slices.Contains(f.listen, l) {
+		f.listen = append(f.listen, l)
+	}
+}
+
+// portsOf returns the ports of listeners.
+func portsOf(listeners []haproxycfg.Listener) []int {
+	all := make([]int, len(listeners))
+	for i, l := range listeners {
+		all[i] = l.Port
+	}
+	return all
+}
+
 // maps returns the entries of every map file. running are ports that HAProxy still listens on: those the document does not
 // have any more get empty maps, so that a removed host is refused even before the port is closed.
 func (f *force) maps(dir string, running []int, states map[string]hosts.State) map[string][]haproxycfg.Entry {
@@ -76,7 +99,7 @@ func (f *force) maps(dir string, running []int, states map[string]hosts.State) m
 		haproxycfg.ClientsMap(dir): haproxycfg.NetworkEntries(f.doc.Clients),
 		haproxycfg.RefusedMap(dir): haproxycfg.NetworkEntries(f.policy.Refused()),
 	}
-	for _, port := range slices.Concat(f.ports, running) {
+	for _, port := range slices.Concat(portsOf(f.listen), running) {
 		exact := make([]haproxycfg.Entry, 0, len(f.hosts[port])*haproxycfg.Slots)
 		for _, host := range f.hosts[port] {
 			exact = append(exact, f.host(host, states[host])...)

@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/proxyimage/agent/upstream"
 	"github.com/sallyport/sallyport/proxyimage/agent/vetting"
 	"github.com/sallyport/sallyport/proxyimage/agent/wildcard"
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 	"github.com/sallyport/sallyport/proxyimage/routes"
 )
 
@@ -60,8 +61,8 @@ type passthrough struct {
 	change func(ctx context.Context, cancel context.CancelCauseFunc) error
 
 	// Of the loop only.
-	ports         []int // that HAProxy listens on, or will after its next start
-	failedReloads int   // in a row
+	listeners     []haproxycfg.Listener // that HAProxy has, or will after its next start
+	failedReloads int                   // in a row
 	reloadAfter   time.Time
 	running       sync.WaitGroup
 }

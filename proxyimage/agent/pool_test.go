@@ -19,6 +19,7 @@ import (
 )
 
 func TestPoolSharesConnectionsBetweenClients(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		alpn     []routes.ALPN
 		protocol string
@@ -83,6 +84,7 @@ func (l *lab) servePool(ca *authority, route routes.Route, o webOptions) *web {
 }
 
 func TestPoolKeepsHostsOnOneAddressApart(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	hosts := []string{"a.example.com", "b.example.com", "c.wild.example.net", "d.wild.example.net"}
 	l.web("203.0.113.10", ca.leaf(t, hosts...), webOptions{})
@@ -102,6 +104,7 @@ func TestPoolKeepsHostsOnOneAddressApart(t *testing.T) {
 }
 
 func TestPoolVerifiesCertificates(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	other := newAuthority(t, "private")
 	client := other.leaf(t, "sallyport client")
@@ -154,6 +157,7 @@ func TestPoolVerifiesCertificates(t *testing.T) {
 }
 
 func TestPoolFindsTheDestinationAndRefusesTheRest(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	w := l.web("203.0.113.10", ca.leaf(t, "api.example.com"), webOptions{})
 	l.zone.set("api.example.com", "203.0.113.10")
@@ -232,6 +236,7 @@ func TestPoolFindsTheDestinationAndRefusesTheRest(t *testing.T) {
 }
 
 func TestPoolSendsWhatTheDestinationShouldSee(t *testing.T) {
+	t.Parallel()
 	for name, forwarded := range map[string]bool{"by default": false, "with forwarded headers": true} {
 		t.Run(name, func(t *testing.T) {
 			l, ca := newPoolLab(t, fmt.Sprintf("SALLYPORT_FORWARDED_HEADERS=%v", forwarded))
@@ -259,6 +264,7 @@ func TestPoolSendsWhatTheDestinationShouldSee(t *testing.T) {
 }
 
 func TestPoolRepeatsOnlyWhatMayBeRepeated(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	var hang atomic.Int64 // requests to hang up on
 	var w *web
@@ -300,6 +306,7 @@ func TestPoolRepeatsOnlyWhatMayBeRepeated(t *testing.T) {
 }
 
 func TestPoolTakesHTTP2WithPriorKnowledge(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	route := poolRoute("payments", "api.example.com")
 	for serial, alpn := range []routes.ALPN{routes.ALPNHTTP11, routes.ALPNHTTP2} {
@@ -339,6 +346,7 @@ func TestPoolTakesHTTP2WithPriorKnowledge(t *testing.T) {
 }
 
 func TestPoolRecyclesClientConnections(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t, "SALLYPORT_REQUESTS_PER_CONNECTION=20")
 	w := l.servePool(ca, poolRoute("payments", "api.example.com"), webOptions{})
 	client, dials := l.poolClient(nil)
@@ -356,6 +364,7 @@ func TestPoolRecyclesClientConnections(t *testing.T) {
 }
 
 func TestPoolFollowsDNSWithoutReload(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	l.servePool(ca, poolRoute("payments", "api.example.com"), webOptions{})
 	l.web("203.0.113.11", ca.leaf(t, "api.example.com"), webOptions{})
@@ -418,6 +427,7 @@ func TestPoolFollowsDNSWithoutReload(t *testing.T) {
 }
 
 func TestPoolReloadsLoseNoRequest(t *testing.T) {
+	t.Parallel()
 	l, ca := newPoolLab(t)
 	w := l.web("203.0.113.10", ca.leaf(t, "api.example.com", "new.example.com"), webOptions{})
 	for _, host := range []string{"api.example.com", "new.example.com"} {

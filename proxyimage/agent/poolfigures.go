@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +13,6 @@ import (
 
 	"github.com/sallyport/sallyport/proxyimage/agent/accesslog"
 	"github.com/sallyport/sallyport/proxyimage/agent/haproxy"
-)
-
-// Reasons of mode pool, beside those of accesslog.
-const (
-	badRequest accesslog.Reason = "bad-request" // not an HTTP request that can be forwarded
 )
 
 // poolFigures are what a pooling controller counts beside what a proxy does. In the figures that they share, a connection is a
@@ -49,6 +43,7 @@ func newPoolFigures(t *traffic, m *metrics) *poolFigures {
 
 // poolLine is what the log-format has beside that of passthrough.
 type poolLine struct {
+	Reason  string `json:"reason"`
 	Status  int    `json:"status"`
 	Retries string `json:"retries"` // "+1" if the last one went to another server
 	Backend string `json:"backend"`
@@ -63,8 +58,8 @@ func (f *poolFigures) line(text []byte) {
 		return
 	}
 	route, forwarded := l.route()
-	if record.Refused == "" && !forwarded {
-		record.Refused = earlyReason(l.Status)
+	if forwarded && l.Reason == "-" {
+		record.Refused = "" // it may have no address: no connection came about
 	}
 	m := f.traffic.metrics
 	if record.Refused != "" {
@@ -99,17 +94,6 @@ func (l poolLine) route() (name string, forwarded bool) {
 		return reason, true
 	}
 	return "", false
-}
-
-// earlyReason is why HAProxy refused a request before any rule saw it, by the status of its answer.
-func earlyReason(status int) accesslog.Reason {
-	switch {
-	case status == http.StatusRequestTimeout:
-		return accesslog.Slow
-	case status <= 0:
-		return accesslog.ClosedEarly
-	}
-	return badRequest
 }
 
 // poll asks HAProxy regularly for its connections until ctx is done.

@@ -1,6 +1,7 @@
 // Package haproxycfg renders the configuration of the HAProxy in the proxy image. It is pure: values in, text out.
 //
-// Passthrough: a frontend per port reads the TLS server name and never terminates TLS. It looks up "<host>|<slot>" with a
+// Passthrough: a frontend per port reads the TLS server name, without terminating TLS, or the Host header of plain HTTP, or
+// stands for one host of plain TCP. It looks up "<host>|<slot>" with a
 // random slot in a map that the agent keeps filled with vetted addresses (see HostEntries), and connects there. So a
 // connection costs no DNS query, connections spread over all addresses of a host, and a change of hosts or addresses is a
 // change of maps at run time. Only a change of ports changes the text rendered here.
@@ -26,10 +27,13 @@ import (
 //go:embed passthrough.cfg.tmpl
 var passthroughText string
 
+//go:embed http.cfg.tmpl
+var httpText string
+
 var passthroughTemplate = template.Must(template.New("passthrough").Funcs(template.FuncMap{
 	"seconds": func(d time.Duration) int { return int(d / time.Second) },
 	"inc":     func(i int) int { return i + 1 },
-}).Parse(passthroughText))
+}).Parse(httpText + passthroughText))
 
 // InspectDelay is how long a client may take to send its ClientHello.
 const InspectDelay = 5 * time.Second
@@ -42,8 +46,8 @@ type Passthrough struct {
 	MapDir string
 	// Listen is the address of the frontends. The zero value means every address of the machine.
 	Listen netip.Addr
-	// Ports are the listening ports, each once. May be empty: then nothing listens.
-	Ports []int
+	// Listeners have a port each. May be empty: then nothing listens.
+	Listeners []Listener
 	// SourceIPs are the source addresses of outgoing connections, used evenly. Empty leaves the choice to the kernel.
 	SourceIPs []netip.Addr
 	// Resolver answers for the hosts below a wildcard. It must be on loopback: it is asked for every connection.
@@ -102,7 +106,7 @@ func (p Passthrough) withDefaults() Passthrough {
 	if p.HardStop == 0 {
 		p.HardStop = 24 * time.Hour
 	}
-	p.Ports = slices.Sorted(slices.Values(p.Ports))
+	p.Listeners = slices.SortedFunc(slices.Values(p.Listeners), func(a, b Listener) int { return a.Port - b.Port })
 	return p
 }
 
@@ -125,8 +129,9 @@ func (r *rules) need(ok bool, field, rule string, value any) {
 func (p Passthrough) validate() error {
 	var r rules
 	p.validatePlaces(&r)
-	for i, port := range p.Ports {
-		r.need(port >= 1 && port <= 65535 && (i == 0 || p.Ports[i-1] != port), "Ports", "must be different ports 1 to 65535", port)
+	for i, l := range p.Listeners {
+		r.need(i == 0 || p.Listeners[i-1].Port != l.Port, "Listeners", "must have different ports", l.Port)
+		l.validate(&r)
 	}
 	r.need(p.MaxConnections >= 1, "MaxConnections", "must be at least 1", p.MaxConnections)
 	r.need(p.Threads >= 1 && p.Threads <= 64, "Threads", "must be 1 to 64", p.Threads)
@@ -159,10 +164,12 @@ type view struct {
 	Classes                         []string
 	NoAddress                       netip.Addr
 	Frontends                       []frontendView
+	HTTP                            bool // any frontend
 }
 
 type frontendView struct {
-	Port                                       int
+	view
+	Listener
 	Hosts, Limits, Wildcards, Clients, Refused string
 }
 
@@ -171,9 +178,12 @@ func (p Passthrough) view() view {
 		Passthrough: p, Bind: p.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
 		InspectDelay: InspectDelay, Slots: Slots, Classes: refusedClasses, NoAddress: NoAddress,
 	}
-	for _, port := range p.Ports {
+	common := v
+	for _, l := range p.Listeners {
+		port := l.Port
+		v.HTTP = v.HTTP || l.Protocol == ProtocolHTTP
 		v.Frontends = append(v.Frontends, frontendView{
-			Port: port, Hosts: HostsMap(p.MapDir, port), Limits: LimitsMap(p.MapDir, port), Wildcards: WildcardsMap(p.MapDir, port),
+			view: common, Listener: l, Hosts: HostsMap(p.MapDir, port), Limits: LimitsMap(p.MapDir, port), Wildcards: WildcardsMap(p.MapDir, port),
 			Clients: ClientsMap(p.MapDir), Refused: RefusedMap(p.MapDir),
 		})
 	}

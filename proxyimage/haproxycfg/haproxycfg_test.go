@@ -9,16 +9,24 @@ import (
 	"github.com/sallyport/sallyport/internal/golden"
 )
 
+func tlsOn(ports ...int) []Listener {
+	var all []Listener
+	for _, port := range ports {
+		all = append(all, Listener{Port: port, Protocol: ProtocolTLS, To: port})
+	}
+	return all
+}
+
 func example() Passthrough {
 	return Passthrough{
-		RunDir: "/run/sallyport", MapDir: "/var/lib/sallyport/maps", Ports: []int{443},
+		RunDir: "/run/sallyport", MapDir: "/var/lib/sallyport/maps", Listeners: tlsOn(443),
 		Resolver: netip.MustParseAddrPort("127.0.0.1:5300"), MaxConnections: 9000,
 	}
 }
 
 func TestRenderMatchesGolden(t *testing.T) {
 	several := example()
-	several.Ports = []int{8443, 443}
+	several.Listeners = tlsOn(8443, 443)
 	several.Listen = netip.MustParseAddr("10.0.2.11")
 	several.SourceIPs = []netip.Addr{netip.MustParseAddr("198.51.100.129"), netip.MustParseAddr("198.51.100.130")}
 	several.Threads, several.IdleTimeout = 4, 10*time.Minute
@@ -26,8 +34,13 @@ func TestRenderMatchesGolden(t *testing.T) {
 	limited.ClientConnections = 500
 	audit.ClientConnections, audit.Audit = 500, true
 	none := example()
-	none.Ports = nil
-	for name, config := range map[string]Passthrough{"one-port": example(), "two-ports-two-sources": several, "no-port": none, "limited": limited, "audit": audit} {
+	none.Listeners = nil
+	protocols := example()
+	protocols.ClientConnections, protocols.Listeners = 500, append(protocols.Listeners,
+		Listener{Port: 80, Protocol: ProtocolHTTP, To: 80}, Listener{Port: 10025, Protocol: ProtocolTCP, To: 25, Host: "mail.example.org"})
+	auditHTTP := audit
+	auditHTTP.Listeners = protocols.Listeners
+	for name, config := range map[string]Passthrough{"one-port": example(), "protocols": protocols, "protocols-audit": auditHTTP, "two-ports-two-sources": several, "no-port": none, "limited": limited, "audit": audit} {
 		t.Run(name, func(t *testing.T) {
 			text, err := config.Render()
 			if err != nil {
@@ -47,11 +60,17 @@ func TestRenderRefusesWhatHAProxyWouldMisread(t *testing.T) {
 		"directory with a space": {func(p *Passthrough) { p.RunDir = "/run/a b" }, "RunDir: must be an absolute path"},
 		"directory with a quote": {func(p *Passthrough) { p.RunDir = "/run/'x" }, "RunDir: must be an absolute path"},
 		"socket path too long":   {func(p *Passthrough) { p.RunDir = "/" + strings.Repeat("r", 90) }, "must not be longer than 95 bytes"},
-		"port 0":                 {func(p *Passthrough) { p.Ports = []int{0} }, "got 0"},
-		"port 65536":             {func(p *Passthrough) { p.Ports = []int{65536} }, "got 65536"},
-		"port twice":             {func(p *Passthrough) { p.Ports = []int{443, 80, 443} }, "got 443"},
+		"port 0":                 {func(p *Passthrough) { p.Listeners = tlsOn(0) }, "got 0"},
+		"port 65536":             {func(p *Passthrough) { p.Listeners = tlsOn(65536) }, "got 65536"},
+		"port twice":             {func(p *Passthrough) { p.Listeners = tlsOn(443, 80, 443) }, "must have different ports, got 443"},
 		"IPv6 source":            {func(p *Passthrough) { p.SourceIPs = []netip.Addr{netip.MustParseAddr("2001:db8::1")} }, "SourceIPs"},
 		"unset source":           {func(p *Passthrough) { p.SourceIPs = []netip.Addr{{}} }, "SourceIPs"},
+		"unknown protocol":       {func(p *Passthrough) { p.Listeners[0].Protocol = "udp" }, "must have protocol tls, http or tcp"},
+		"tcp without a host":     {func(p *Passthrough) { p.Listeners[0].Protocol = ProtocolTCP }, "must have an exact host"},
+		"tcp to a wildcard":      {func(p *Passthrough) { p.Listeners[0].Protocol, p.Listeners[0].Host = ProtocolTCP, "*.example.com" }, "must have an exact host"},
+		"tcp to two hosts":       {func(p *Passthrough) { p.Listeners[0].Protocol, p.Listeners[0].Host = ProtocolTCP, "a.example.com b" }, "must have an exact host"},
+		"tls to a host":          {func(p *Passthrough) { p.Listeners[0].Host = "a.example.com" }, "must not have a host"},
+		"to port 0":              {func(p *Passthrough) { p.Listeners[0].To = 0 }, "must lead to ports"},
 		"remote resolver":        {func(p *Passthrough) { p.Resolver = netip.MustParseAddrPort("192.0.2.53:53") }, "must be on loopback"},
 		"no resolver":            {func(p *Passthrough) { p.Resolver = netip.AddrPort{} }, "must be on loopback"},
 		"no connections":         {func(p *Passthrough) { p.MaxConnections = 0 }, "must be at least 1"},

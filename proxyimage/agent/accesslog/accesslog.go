@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
@@ -29,12 +30,13 @@ const (
 	NoAddress        Reason = "no-address"         // the host is listed but DNS has no address for it
 	PrivateAddress   Reason = "private-address"    // all its addresses are refused
 	ClientNotAllowed Reason = "client-not-allowed" // the client is not in the routes document
+	BadRequest       Reason = "bad-request"        // not an HTTP request that can be forwarded
 	ClientLimit      Reason = "client-limit"       // the client has too many connections open
 	DestinationLimit Reason = "destination-limit"  // the route has too many connections open
 )
 
 // Reasons are all of them.
-var Reasons = []Reason{NotTLS, Slow, ClosedEarly, NoSNI, Unlisted, NoAddress, PrivateAddress, ClientNotAllowed, ClientLimit, DestinationLimit}
+var Reasons = []Reason{NotTLS, Slow, ClosedEarly, NoSNI, Unlisted, NoAddress, PrivateAddress, ClientNotAllowed, BadRequest, ClientLimit, DestinationLimit}
 
 // Audited are the reasons that do not refuse a connection in audit mode.
 var Audited = []Reason{Unlisted, ClientLimit, DestinationLimit}
@@ -91,7 +93,21 @@ func Parse(text []byte) (Record, error) {
 	r.Refused = r.refine()
 	// The second letter is where the connection was: C is connecting to the server.
 	r.Failed = r.Refused == "" && len(l.State) == 2 && l.State[1] == 'C'
+	if r.Refused == "" && !r.Failed && r.Dst == "" {
+		r.Refused = unrouted(l.State)
+	}
 	return r, nil
+}
+
+// unrouted says why a line of plain HTTP tells neither a refusal nor an address: HAProxy judged the request before any rule.
+func unrouted(state string) Reason {
+	switch {
+	case strings.HasPrefix(state, "c"):
+		return Slow
+	case strings.HasPrefix(state, "C"):
+		return ClosedEarly
+	}
+	return BadRequest
 }
 
 // refine tells apart what HAProxy's rules see as one: no ClientHello.

@@ -41,6 +41,12 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %q, host %q, failed %v", name, r, err, test.want, test.host, test.failed)
 		}
 	}
+	for state, want := range map[string]Reason{"PR": BadRequest, "cR": Slow, "CR": ClosedEarly, "SC": "", "": BadRequest} {
+		text := strings.Replace(line("-", "-", state, 100, 1), `"dst":"203.0.113.10"`, `"dst":"-"`, 1)
+		if r, err := Parse([]byte(text)); err != nil || r.Refused != want || r.Failed != (want == "") {
+			t.Errorf("HTTP request in state %q: %+v, %v; want %q", state, r, err, want)
+		}
+	}
 	r, err := Parse([]byte(line("-", "api.example.com", "--", 517, 20)))
 	if want := (Record{Host: "api.example.com", Client: "10.0.0.2", Port: 443, Dst: "203.0.113.10", Source: "198.51.100.1", In: 517, Out: 21,
 		Connect: 3 * time.Millisecond, Total: 20 * time.Millisecond}); err != nil || r != want {

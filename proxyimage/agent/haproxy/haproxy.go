@@ -161,7 +161,7 @@ func alerts(output string) string {
 // Run starts HAProxy with the configuration in place and keeps it running until Stop was called or ctx is done, in which
 // case it is killed. Call it once.
 func (p *Process) Run(ctx context.Context) error {
-	out, err := p.pipe(p.Line)
+	out, err := p.pipe(p.line)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,15 @@ func (p *Process) pipe(f func([]byte)) (*os.File, error) {
 	return writer, nil
 }
 
+// line passes a line of the access log on. HAProxy writes there, too, that a proxy of the old worker has stopped.
+func (p *Process) line(line []byte) {
+	if line[0] == '{' {
+		p.Line(line)
+		return
+	}
+	p.message(line)
+}
+
 // message logs a line that HAProxy wrote to standard error.
 func (p *Process) message(line []byte) {
 	if bytes.Contains(line, []byte("Loading failure!")) {
