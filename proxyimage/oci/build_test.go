@@ -6,10 +6,12 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -45,11 +47,22 @@ func TestMain(m *testing.M) {
 // buildAgent returns an agent that does nothing, built once for the same arguments.
 func buildAgent(t *testing.T, arch string, flags ...string) string {
 	t.Helper()
-	path := filepath.Join(workDir, fmt.Sprintf("agent-%s-%x", arch, strings.Join(flags, " ")))
+	return goBuild(t, arch, append(slices.Clone(flags), "./testdata/agent")...)
+}
+
+// realAgent returns the agent of the repository for this machine, with the flags of the Makefile.
+func realAgent(t *testing.T) string {
+	t.Helper()
+	return goBuild(t, runtime.GOARCH, "-ldflags", "-s -w -buildid=", "../cmd/sallyport-agent")
+}
+
+func goBuild(t *testing.T, arch string, args ...string) string {
+	t.Helper()
+	path := filepath.Join(workDir, fmt.Sprintf("agent-%s-%x", arch, strings.Join(args, " ")))
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", path}, flags...), "./testdata/agent")...)
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", path}, args...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -390,6 +403,49 @@ func TestImageForBothArchitectures(t *testing.T) {
 			t.Error("an image with substitutes does not serve a build with --allow-newer")
 		}
 	})
+}
+
+func TestADamagedLayerIsPackedAgain(t *testing.T) {
+	files, at, dir := tree{}, time.Unix(1e9, 0), t.TempDir()
+	if err := files.addFile("etc/x", 0o644, []byte("text")); err != nil {
+		t.Fatal(err)
+	}
+	digest := func() string {
+		layer, err := packLayer(files, at, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := layer.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.String()
+	}
+	want := digest()
+	cached, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(cached) != 1 {
+		t.Fatalf("cache = %v, %v", cached, err)
+	}
+	other, err := packLayer(tree{}, at, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := other.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tampered, err := io.ReadAll(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damage := range [][]byte{nil, []byte("no gzip"), tampered} {
+		if err := os.WriteFile(cached[0], damage, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := digest(); got != want {
+			t.Errorf("with %q in the cache: %s, want %s", damage, got, want)
+		}
+	}
 }
 
 func TestImageForArm64(t *testing.T) {

@@ -3,9 +3,14 @@ package oci
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -27,6 +32,7 @@ const imageTitle = "sallyport-proxy"
 type layerNote struct {
 	files tree
 	note  string
+	cache string // directory for the packed layer; empty for a layer that will not come again
 }
 
 // newImage makes an OCI image. Nothing in it depends on when or where it is made.
@@ -37,7 +43,7 @@ func newImage(arch string, epoch time.Time, layers ...layerNote) (v1.Image, erro
 		return nil, err
 	}
 	for _, layer := range layers {
-		packed, err := packLayer(layer.files, epoch)
+		packed, err := packLayer(layer.files, epoch, layer.cache)
 		if err != nil {
 			return nil, err
 		}
@@ -71,18 +77,62 @@ func imageConfig(arch string, epoch time.Time) *v1.ConfigFile {
 	}
 }
 
-// packLayer writes the tree as a compressed layer. Go's gzip writes neither a name nor a time unless told to.
-func packLayer(files tree, epoch time.Time) (v1.Layer, error) {
+// packLayer writes the tree as a compressed layer. Go's gzip writes neither a name nor a time unless told to. Compressing takes
+// most of a build's time, so packed layers are kept in a cache by the sha256 of what is in them and the version of Go, which may
+// compress in another way; what another build left there is only taken if it still unpacks to that.
+func packLayer(files tree, epoch time.Time, cache string) (v1.Layer, error) {
+	var plain bytes.Buffer
+	if err := files.writeTar(&plain, epoch); err != nil {
+		return nil, err
+	}
+	want := sha256.Sum256(plain.Bytes())
+	path := filepath.Join(cache, hex.EncodeToString(want[:])+"-"+runtime.Version()+".tar.gz")
+	if packed, err := os.ReadFile(path); err == nil && cache != "" {
+		layer, err := asLayer(packed)
+		if err == nil {
+			if id, err := layer.DiffID(); err == nil && id.Hex == hex.EncodeToString(want[:]) {
+				return layer, nil
+			}
+		}
+	}
 	var packed bytes.Buffer
 	zip := gzip.NewWriter(&packed) // level 9 takes twice the time for 1 % less
-	if err := files.writeTar(zip, epoch); err != nil {
+	if _, err := plain.WriteTo(zip); err != nil {
 		return nil, err
 	}
 	if err := zip.Close(); err != nil {
 		return nil, err
 	}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
+	if cache != "" {
+		if err := keepLayer(path, packed.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	return asLayer(packed.Bytes())
+}
+
+func asLayer(packed []byte) (v1.Layer, error) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed)), nil }
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
+}
+
+// keepLayer puts a layer into the cache, whole or not at all.
+func keepLayer(path string, packed []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), "packing-")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(packed)
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
 }
 
 // newIndex makes the image index, the one digest that names the image for every architecture.

@@ -78,7 +78,8 @@ func (o Options) buildPlatform(ctx context.Context, j job) (packedPlatform, erro
 		return packedPlatform{}, err
 	}
 	o.Progress("packing the image (%s)", j.arch)
-	image, err := newImage(j.arch, j.lock.Epoch, layerNote{base, "Debian packages of packages.lock"}, layerNote{top, "sallyport-agent"})
+	image, err := newImage(j.arch, j.lock.Epoch,
+		layerNote{base, "Debian packages of packages.lock", filepath.Join(o.Cache, "layers")}, layerNote{top, "sallyport-agent", ""})
 	if err != nil {
 		return packedPlatform{}, err
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -89,13 +87,7 @@ func spdxComplaints(t *testing.T, text []byte) []string {
 
 // TestAgentsModulesAreListedWithTheirLicences takes the real agent, which has modules.
 func TestAgentsModulesAreListedWithTheirLicences(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "agent")
-	command := exec.Command("go", "build", "-o", path, "../cmd/sallyport-agent")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	agent, err := os.ReadFile(path)
+	agent, err := os.ReadFile(realAgent(t))
 	if err != nil {
 		t.Fatal(err)
 	}
