@@ -59,13 +59,13 @@ tools: $(TOOLS) $(BIN)/coredns ## build the pinned Pulumi command line, its Go h
 build: | $(BIN) ## build our own programs
 	$(call say,building sallyport - the lab provider - the agent)
 	@go build -ldflags "-s -w" -o $(BIN)/ ./cmd/sallyport ./lab/cmd/labd ./lab/cmd/pulumi-resource-lab
-	@go build -trimpath -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent ./proxyimage/cmd/sallyport-agent
+	@go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent ./proxyimage/cmd/sallyport-agent
 
 .PHONY: image
 image: build ## build the proxy image for amd64 and arm64 (one OCI layout) and this machine's root filesystem, without a container engine
 	$(call say,building the agent for the other architecture)
 	@for arch in $(filter-out $(shell go env GOARCH),amd64 arm64); do \
-		GOARCH=$$arch go build -trimpath -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent-$$arch ./proxyimage/cmd/sallyport-agent || exit; done
+		GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent-$$arch ./proxyimage/cmd/sallyport-agent || exit; done
 	$(call say,building the proxy image)
 	@$(BIN)/sallyport image build --all-platforms
 
