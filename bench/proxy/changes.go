@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/bench/rig"
@@ -19,17 +20,21 @@ const (
 	newLoad        = 300 // new connections per second, none of which may fail
 )
 
-// tenantRoutes returns the routes of all tenants. One tenant's last host is called after the generation, so every generation adds a
-// host and removes one.
+// tenantRoutes returns the routes of all tenants but the origins' own, which are the hosts of the last one's missing: a document
+// has room for exactly all of them. The first tenant's first host is called after the generation, so every generation
+// adds a host and removes one.
 func tenantRoutes(generation int) []routes.Route {
 	all := make([]routes.Route, tenants)
 	for tenant := range all {
 		hosts := make([]string, hostsPerTenant)
+		if tenant == tenants-1 {
+			hosts = hosts[rig.OriginHosts:]
+		}
 		for i := range hosts {
 			hosts[i] = fmt.Sprintf("h%02d-t%03d.%s", i, tenant, rig.TenantDomain)
 		}
 		if tenant == 0 {
-			hosts[hostsPerTenant-1] = generationHost(generation)
+			hosts[0] = generationHost(generation)
 		}
 		all[tenant] = routes.Route{Name: fmt.Sprintf("tenant-%03d", tenant), Hosts: hosts, Port: rig.Port}
 	}
@@ -50,10 +55,30 @@ func (s *session) measureChanges(ctx context.Context) error {
 	}
 	t := s.table("changes", fmt.Sprintf("%d changes of a routes document of %d tenants x %d hosts, under %d new TLS connections/s and %d held ones",
 		changes, tenants, hostsPerTenant, newLoad, heldLoad))
+	c := changeColumns{
+		effect: t.column("effect", "ms to effect", lower), memory: t.column("memory", "MiB in all", lower),
+		opened: t.column("new", "new conn", higher), failed: t.column("failed", "failed", lower),
+		held: t.column("held", "held", higher), cut: t.column("cut", "cut", lower),
+	}
+	for _, way := range []rig.Kind{rig.Ours, rig.Variant} {
+		if !slices.Contains(s.ways, way) {
+			continue
+		}
+		if err := s.changesOf(ctx, way, changes, pace, c); err != nil {
+			return fmt.Errorf("%s: %w", way, err)
+		}
+	}
+	return nil
+}
+
+// changeColumns are the figures of the changes: effect a value per change, memory one per sample, the others one in all.
+type changeColumns struct{ effect, memory, opened, failed, held, cut *column }
+
+func (s *session) changesOf(ctx context.Context, way rig.Kind, changes int, pace time.Duration, c changeColumns) error {
 	if err := s.rig.Publish(tenantRoutes(0)...); err != nil {
 		return err
 	}
-	target, err := s.rig.Start(ctx, rig.Ours, rig.Setup{})
+	target, err := s.rig.Start(ctx, way, s.setup(way))
 	if err != nil {
 		return err
 	}
@@ -64,20 +89,20 @@ func (s *session) measureChanges(ctx context.Context) error {
 	defer endLoad()
 	loaded := s.loadBeside(loading, target)
 	time.Sleep(2 * time.Second) // the held connections are open, the load is steady
-	effect, peak := t.column("effect", "ms to effect", lower), t.column("memory", "MiB in all", lower)
 	for generation := 1; generation <= changes; generation++ {
 		began := time.Now()
 		took, err := s.change(ctx, target, generation)
 		if err != nil {
 			return err
 		}
-		effect.add(rig.Ours, float64(took)/float64(time.Millisecond))
+		c.effect.add(way, float64(took)/float64(time.Millisecond))
 		if generation%5 == 0 {
-			usage, err := target.Usage()
+			one, err := takeSample(target, time.Since(began))
 			if err != nil {
 				return err
 			}
-			peak.add(rig.Ours, float64(usage.PSS)/(1<<20))
+			c.memory.add(way, one.PSS)
+			s.say("changes: %d of %d, %.0f ms, %.1f MiB: %v", generation, changes, float64(took.Milliseconds()), one.PSS, one.Programs)
 		}
 		time.Sleep(pace - time.Since(began))
 	}
@@ -87,10 +112,10 @@ func (s *session) measureChanges(ctx context.Context) error {
 	if l.err != nil {
 		return l.err
 	}
-	t.column("new", "new conn", higher).add(rig.Ours, float64(l.result.Connections))
-	t.column("failed", "failed", lower).add(rig.Ours, float64(l.result.Failed))
-	t.column("held", "held", higher).add(rig.Ours, float64(l.result.Held.Opened))
-	t.column("cut", "cut", lower).add(rig.Ours, float64(len(l.result.Held.Cut)+l.result.Held.Unopened))
+	c.opened.add(way, float64(l.result.Connections))
+	c.failed.add(way, float64(l.result.Failed))
+	c.held.add(way, float64(l.result.Held.Opened))
+	c.cut.add(way, float64(len(l.result.Held.Cut)+l.result.Held.Unopened))
 	if l.result.Failed > 0 || len(l.result.Held.Cut) > 0 {
 		s.notes = append(s.notes, fmt.Sprintf("changes: failures %v, held cut %v, examples %v", l.result.Failures, l.result.Held.Cut, l.result.Errors))
 	}

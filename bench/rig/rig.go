@@ -43,6 +43,9 @@ const (
 	IdleHost   = "idle.example.com"   // answers and holds
 )
 
+// OriginHosts is the number of hosts that every routes document has for the origins.
+const OriginHosts = 5
+
 // TenantDomain is the domain of the tenants' hosts: every name below it exists and leads to the origin of AnswerHost.
 const TenantDomain = "tenants.example.net"
 
@@ -51,7 +54,7 @@ var (
 	gatewayPrivate = netip.MustParseAddr("10.0.0.10")
 	gatewayPublic  = netip.MustParseAddr("198.51.100.1")
 
-	origins = map[string]netip.Addr{
+	origins = map[string]netip.Addr{ // OriginHosts of them
 		AnswerHost: netip.MustParseAddr("203.0.113.10"),
 		TLSHost:    netip.MustParseAddr("203.0.113.11"),
 		APIHost:    netip.MustParseAddr("203.0.113.12"),

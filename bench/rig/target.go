@@ -189,7 +189,11 @@ func (t *Target) Stop(ctx context.Context) error {
 	if t.process.Name == "" {
 		return nil
 	}
-	return t.process.Stop(context.WithoutCancel(ctx), 0)
+	var grace time.Duration // our proxy would use it to drain
+	if t.Kind == Nginx || t.Kind == NginxTuned {
+		grace = 5 * time.Second // its workers clear their environment, by which a killed daemon's children are found
+	}
+	return t.process.Stop(context.WithoutCancel(ctx), grace)
 }
 
 // Command returns the name of a process's program.

@@ -100,7 +100,7 @@ func (f *force) maps(dir string, running []int, states map[string]hosts.State) m
 		haproxycfg.RefusedMap(dir): haproxycfg.NetworkEntries(f.policy.Refused()),
 	}
 	for _, port := range slices.Concat(portsOf(f.listen), running) {
-		exact := make([]haproxycfg.Entry, 0, len(f.hosts[port])*haproxycfg.Slots)
+		exact := make([]haproxycfg.Entry, 0, len(f.hosts[port]))
 		for _, host := range f.hosts[port] {
 			exact = append(exact, f.host(host, states[host])...)
 		}

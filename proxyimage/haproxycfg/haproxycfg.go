@@ -1,7 +1,7 @@
 // Package haproxycfg renders the configuration of the HAProxy in the proxy image. It is pure: values in, text out.
 //
 // Passthrough: a frontend per port reads the TLS server name, without terminating TLS, or the Host header of plain HTTP, or
-// stands for one host of plain TCP. It looks up "<host>|<slot>" with a
+// stands for one host of plain TCP. It looks up "<host>|", or "<host>|<slot>" with a
 // random slot in a map that the agent keeps filled with vetted addresses (see HostEntries), and connects there. So a
 // connection costs no DNS query, connections spread over all addresses of a host, and a change of hosts or addresses is a
 // change of maps at run time. Only a change of ports changes the text rendered here.
@@ -160,7 +160,7 @@ type view struct {
 	Passthrough
 	Bind, AdminSocket, HealthSocket string
 	InspectDelay                    time.Duration
-	Slots                           int
+	Slots, Pipes                    int
 	Classes                         []string
 	NoAddress                       netip.Addr
 	Frontends                       []frontendView
@@ -176,7 +176,7 @@ type frontendView struct {
 func (p Passthrough) view() view {
 	v := view{
 		Passthrough: p, Bind: p.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
-		InspectDelay: InspectDelay, Slots: Slots, Classes: refusedClasses, NoAddress: NoAddress,
+		InspectDelay: InspectDelay, Slots: Slots, Pipes: p.pipes(), Classes: refusedClasses, NoAddress: NoAddress,
 	}
 	common := v
 	for _, l := range p.Listeners {
@@ -189,6 +189,12 @@ func (p Passthrough) view() view {
 	}
 	return v
 }
+
+// maxPipes bounds the pipes between sockets: so many connections move bytes at the same instant without copying them.
+const maxPipes = 64
+
+// pipes is the number of pipes, each of two files: half of what the limit on connections leaves of the limit on files.
+func (p Passthrough) pipes() int { return max(1, min(maxPipes, p.MaxConnections/20)) }
 
 // bind returns the address part of the frontends' bind lines.
 func (p Passthrough) bind() string {

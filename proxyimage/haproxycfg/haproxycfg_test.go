@@ -108,7 +108,7 @@ func TestAddressesShareTheSlotsEvenly(t *testing.T) {
 	for i := range byte(20) {
 		pool = append(pool, netip.AddrFrom4([4]byte{203, 0, 113, i}))
 	}
-	for n := 1; n <= len(pool); n++ {
+	for n := 2; n <= len(pool); n++ {
 		counts := map[string]int{}
 		entries := HostEntries("api.example.com", pool[:n], NoAddress)
 		keys := map[string]bool{}
@@ -148,7 +148,10 @@ func TestMapTexts(t *testing.T) {
 	if got, want := MapFile([]Entry{WildcardEntry("*.example.com", ""), WildcardEntry("*.example.net", Limit("partner", 20))}), ".example.com 1\n.example.net partner:20\n"; got != want {
 		t.Errorf("wildcard: got %q, want %q", got, want)
 	}
-	if got, want := HostEntries("a.example.com", []netip.Addr{netip.MustParseAddr("203.0.113.9")}, NoAddress)[11], (Entry{"a.example.com|11", "203.0.113.9"}); got != want {
+	if got, want := HostEntries("a.example.com", []netip.Addr{netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.8")}, NoAddress)[11], (Entry{"a.example.com|11", "203.0.113.8"}); got != want {
 		t.Errorf("host: got %v, want %v", got, want)
+	}
+	if got, want := MapFile(HostEntries("a.example.com", []netip.Addr{netip.MustParseAddr("203.0.113.9")}, NoAddress)), "a.example.com| 203.0.113.9\n"; got != want {
+		t.Errorf("host with one address: got %q, want %q", got, want)
 	}
 }

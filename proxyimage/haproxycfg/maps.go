@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Slots is the number of map entries of each exact host. They are filled in turn with the host's addresses, and a connection
-// draws one of them. 12 is divisible by 1, 2, 3, 4 and 6: with so many addresses each gets the same share.
+// Slots is the number of map entries of an exact host with several addresses. They are filled in turn with the addresses, and a
+// connection draws one of them. 12 is divisible by 2, 3, 4 and 6: with so many addresses each gets the same share.
 const Slots = 12
 
 // Values of a listed host that cannot be connected to. Both lie in a network that is refused anyway.
@@ -29,11 +29,15 @@ var refusedClasses = []string{
 // Entry is one line of a map.
 type Entry struct{ Key, Value string }
 
-// HostEntries returns the entries of a host: one per slot, the addresses in turn. Without an address every slot gets the
-// given stand-in, NoAddress or RefusedAddress. More than Slots addresses: the first ones are used.
+// HostEntries returns the entries of a host. With one address, as most hosts have, it is one entry, "<host>|"; with more, one per
+// slot, "<host>|<slot>", the addresses in turn. Without an address it is the given stand-in, NoAddress or RefusedAddress.
+// More than Slots addresses: the first ones are used. No server name that a client sends can be a key: they get a bar appended.
 func HostEntries(host string, addresses []netip.Addr, standIn netip.Addr) []Entry {
 	if len(addresses) == 0 {
 		addresses = []netip.Addr{standIn}
+	}
+	if len(addresses) == 1 {
+		return []Entry{{Key: host + "|", Value: addresses[0].String()}}
 	}
 	entries := make([]Entry, Slots)
 	for slot := range entries {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +26,7 @@ func (p *Process) pipe(f func([]byte)) (*os.File, error) {
 	}
 	go func() {
 		defer reader.Close()
-		lines := bufio.NewReaderSize(reader, 64<<10)
+		lines := bufio.NewReaderSize(&gathering{reader: reader}, logBuffer)
 		for {
 			line, err := lines.ReadSlice('\n')
 			if len(line) > 0 && !errors.Is(err, bufio.ErrBufferFull) {
@@ -49,6 +50,29 @@ func (p *Process) line(line []byte) {
 		return
 	}
 	p.message(line)
+}
+
+const (
+	// logBuffer is how much of the log is read at once.
+	logBuffer = 256 << 10
+	// logPause is how long lines gather before they are read: to wake the agent for each costs more than all that it does with
+	// it. The pipe holds some 3,000 lines, more than a HAProxy can write in a pause.
+	logPause = 20 * time.Millisecond
+)
+
+// gathering pauses between two reads, so that many lines come with one.
+type gathering struct {
+	reader io.Reader
+	begun  bool
+}
+
+// Read implements io.Reader.
+func (g *gathering) Read(p []byte) (int, error) {
+	if g.begun {
+		time.Sleep(logPause)
+	}
+	g.begun = true
+	return g.reader.Read(p)
 }
 
 // message logs a line that HAProxy wrote to standard error.

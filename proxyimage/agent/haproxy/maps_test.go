@@ -14,12 +14,13 @@ import (
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 )
 
-// desired is one map file with the entries of n hosts, all on the given address.
+// desired is one map file with the entries of n hosts, all on the given address and the one after it, so each has all slots.
 func desired(file string, n int, address string) map[string][]haproxycfg.Entry {
 	var entries []haproxycfg.Entry
 	for i := range n {
 		host := fmt.Sprintf("host-%d.example.com", i)
-		entries = append(entries, haproxycfg.HostEntries(host, []netip.Addr{netip.MustParseAddr(address)}, haproxycfg.NoAddress)...)
+		first := netip.MustParseAddr(address)
+		entries = append(entries, haproxycfg.HostEntries(host, []netip.Addr{first, first.Next()}, haproxycfg.NoAddress)...)
 	}
 	return map[string][]haproxycfg.Entry{file: entries}
 }
