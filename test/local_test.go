@@ -13,6 +13,10 @@ import (
 	"github.com/sallyport/sallyport/lab/load"
 )
 
+// patience bounds an attempt, in seconds, where a busy machine must not look like a cut connection: a connection that is cut or
+// refused fails at once, whatever the bound.
+const patience = 20
+
 // shippedConfig is the stack file that `make up` uses.
 func shippedConfig(t *testing.T) string {
 	t.Helper()
@@ -258,7 +262,9 @@ func withExtra(t *testing.T, host string) string {
 
 func testDestinationsUnderLoad(t *testing.T, e *environment) {
 	held := e.background("pod-a-1-1", load.Spec{Host: "api.payments.example.com", Held: 500, DurationSeconds: 50})
-	fresh := e.background("pod-b-1-1", load.Spec{Host: "auth.ledger.example.net", RatePerSecond: 200, DurationSeconds: 50})
+	fresh := e.background("pod-b-1-1", load.Spec{
+		Host: "auth.ledger.example.net", RatePerSecond: 200, DurationSeconds: 50, TimeoutSeconds: patience,
+	})
 	time.Sleep(5 * time.Second) // until the held connections are open
 
 	proxies := []string{"proxy-a-1", "proxy-a-2", "proxy-b-1", "proxy-b-2"}
@@ -355,7 +361,7 @@ func testDeclaredDemand(t *testing.T, e *environment) {
 	for _, pod := range pods {
 		waits = append(waits, e.background(pod, load.Spec{
 			Host: "registry.example.com", RatePerSecond: 250 / float64(len(pods)), Poisson: true, Count: 20000 / len(pods),
-			DurationSeconds: 120, HoldSeconds: 0.5, HoldExponential: true,
+			DurationSeconds: 120, HoldSeconds: 0.5, HoldExponential: true, TimeoutSeconds: patience,
 		}))
 	}
 	total, failed := 0, 0
