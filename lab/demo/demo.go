@@ -50,6 +50,11 @@ func Run(ctx context.Context, t Target, o Options) (report Report, err error) {
 	}
 	report.compare(t.Allowlist)
 
+	o.Say("pooling: requests with and without shared connections, in a lab of its own, %s", poolingDuration)
+	if report.Pooling, err = t.pooling(ctx); err != nil {
+		return report, fmt.Errorf("pooling: %w", err)
+	}
+
 	o.Say("failover: a proxy is killed under %d new connections/s, %s", failoverRate+probeRate, failoverBefore+failoverAfter)
 	var killed bool
 	report.Failover, killed, err = t.failover(ctx)

@@ -14,6 +14,7 @@ func (r Report) Print(w io.Writer) error {
 	r.printExhaustion(p)
 	r.printPaths(p)
 	r.printFailover(p)
+	r.printPooling(p)
 	r.printDNS(p)
 	p.keep(p.table.Flush())
 	return p.err

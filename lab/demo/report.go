@@ -26,6 +26,7 @@ type Report struct {
 	NoPort     uint64      `json:"noPort"`     // SYNs that the stack's NAT dropped meanwhile for want of a port
 	Sources    *Sources    `json:"sources"`    // source IPs that partners saw, beside the allow list
 	DNS        []DNSLookup `json:"dns"`        // queries a lookup costs
+	Pooling    *Pooling    `json:"pooling"`    // requests with and without the pooling controller; nil if not measured
 	Failover   *Failover   `json:"failover"`   // a proxy killed under load; nil if the fleet has only one
 }
 

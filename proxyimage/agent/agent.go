@@ -1,7 +1,8 @@
 // Package agent is process 1 of the proxy image.
 //
 // In mode passthrough it is the control plane of the HAProxy beside it: it follows the routes document, resolves its hosts in
-// the background, vets the addresses, keeps HAProxy's maps current at run time, and keeps HAProxy running. In mode resolver it
+// the background, vets the addresses, keeps HAProxy's maps current at run time, and keeps HAProxy running. In mode pool it does
+// the same for an HAProxy in the cluster that takes plain HTTP and shares verified TLS connections. In mode resolver it
 // runs on a node without HAProxy and answers DNS queries for the proxied hosts with the proxies that are healthy.
 //
 // No traffic passes through the agent. If it dies, HAProxy dies with it and both are started anew from what is on disk.

@@ -204,10 +204,11 @@ func TestPoolFindsTheDestinationAndRefusesTheRest(t *testing.T) {
 	} {
 		reply := l.raw(test.request)
 		status, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(reply, "HTTP/1.1 "), "HTTP/1.0 "), " ")
-		if test.status == "200" {
+		switch test.status {
+		case "200":
 			served++
-		} else if test.status == "" {
-			test.status = status // any refusal
+		case "": // any refusal
+			test.status = status
 			if status != "400" && status != "403" {
 				t.Errorf("%s: %.200q", test.name, reply)
 			}
@@ -256,7 +257,7 @@ func TestPoolSendsWhatTheDestinationShouldSee(t *testing.T) {
 			if got.Get("X-Request-Id") != "42" || got.Get("Proxy-Authorization") != "" || got.Get("Proxy-Connection") != "" || got.Get("Keep-Alive") != "" {
 				t.Errorf("headers %v", got)
 			}
-			if for_ := got.Values("X-Forwarded-For"); forwarded != slices.Contains(for_, clientIP) || !forwarded && len(for_)+len(got["Forwarded"])+len(got["X-Real-Ip"])+len(got["X-Forwarded-Host"]) > 0 {
+			if sent := got.Values("X-Forwarded-For"); forwarded != slices.Contains(sent, clientIP) || !forwarded && len(sent)+len(got["Forwarded"])+len(got["X-Real-Ip"])+len(got["X-Forwarded-Host"]) > 0 {
 				t.Errorf("forwarded %v: headers %v", forwarded, got)
 			}
 		})

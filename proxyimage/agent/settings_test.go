@@ -79,6 +79,30 @@ func TestSettingsNameEveryProblem(t *testing.T) {
 	}
 }
 
+func TestPoolSettings(t *testing.T) {
+	s, err := settingsFromEnv(env("SALLYPORT_MODE", "pool"))
+	if err != nil || s.pool.port != 8080 || s.pool.requests != 1000 || s.pool.forwardedHeaders || s.idleTimeout != 5*time.Minute || s.pool.domain != "egress.svc.cluster.local" {
+		t.Errorf("defaults: %+v, %v", s, err)
+	}
+	for name, test := range map[string]struct{ name, value, want string }{
+		"port 0":                 {"SALLYPORT_POOL_PORT", "0", "must be 1 to 65535"},
+		"relative authorities":   {"SALLYPORT_CA_FILE", "ca.pem", "must be an absolute path"},
+		"one request each":       {"SALLYPORT_REQUESTS_PER_CONNECTION", "1", "must be 2 to 1000000"},
+		"domain of one label":    {"SALLYPORT_SERVICE_DOMAIN", "egress", "must be <namespace>.svc.<cluster domain>"},
+		"domain with a wildcard": {"SALLYPORT_SERVICE_DOMAIN", "*.svc.cluster.local", "must be <namespace>.svc.<cluster domain>"},
+		"headers perhaps":        {"SALLYPORT_FORWARDED_HEADERS", "perhaps", "must be true or false"},
+		"idle beyond the NAT's":  {"SALLYPORT_IDLE_TIMEOUT", "341s", "must not be above 5m40s"},
+	} {
+		_, err := settingsFromEnv(env("SALLYPORT_MODE", "pool", test.name, test.value))
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := settingsFromEnv(env(test.name, test.value)); err != nil && test.value != "perhaps" {
+			t.Errorf("%s: matters in mode passthrough: %v", name, err)
+		}
+	}
+}
+
 func TestConnectionLimitFollowsTheLimitOnFiles(t *testing.T) {
 	p := &passthrough{}
 	auto, err := p.connectionLimit()

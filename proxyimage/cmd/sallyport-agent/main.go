@@ -1,6 +1,6 @@
 // Command sallyport-agent is process 1 of the proxy image. It is configured by environment variables:
 //
-//	SALLYPORT_MODE             passthrough (default): runs HAProxy; resolver: answers DNS on a node
+//	SALLYPORT_MODE             passthrough (default): HAProxy on a proxy; pool: HAProxy that pools; resolver: DNS on a node
 //	SALLYPORT_ROUTES           file://, s3:// or gs:// URL, file:///etc/sallyport/routes/routes.json
 //	SALLYPORT_ROUTES_POLL      how often an object (s3://, gs://) is asked for, 5s
 //	SALLYPORT_STATE_DIR        last good copies and maps, /var/lib/sallyport
@@ -12,13 +12,18 @@
 //	SALLYPORT_LOG_LEVEL        debug, info, warn or error, info
 //	SALLYPORT_LISTEN           passthrough: address of the frontends, all
 //	SALLYPORT_SOURCE_IPS       passthrough: source addresses, the kernel's choice
-//	SALLYPORT_IDLE_TIMEOUT     passthrough: end of a connection without traffic, 1h
+//	SALLYPORT_IDLE_TIMEOUT     end of a connection without traffic, passthrough: 1h, pool: 5m, at most 340s
 //	SALLYPORT_THREADS          passthrough: threads of HAProxy, 1
 //	SALLYPORT_MAX_CONNECTIONS  passthrough: 0 = from the limit on open files, at most 100,000
 //	SALLYPORT_CLIENT_CONNECTIONS  passthrough: connections that one client address may have open, 0 = any number
 //	SALLYPORT_AUDIT            passthrough: true forwards what the list and the limits would refuse, and says so, false
 //	SALLYPORT_ACCESS_LOG_SAMPLE  share of connections that are logged, 0 to 1, 0
 //	SALLYPORT_HAPROXY          passthrough: the program, /usr/sbin/haproxy
+//	SALLYPORT_POOL_PORT        pool: listening port for plain HTTP/1.1 and h2c, 8080
+//	SALLYPORT_CA_FILE          pool: authorities for routes that name none, /etc/ssl/certs/ca-certificates.crt
+//	SALLYPORT_REQUESTS_PER_CONNECTION  pool: an HTTP/1.1 client connection ends after so many, give or take an eighth, 1000
+//	SALLYPORT_SERVICE_DOMAIN   pool: clients may call a route with one exact host <name>.<domain>, egress.svc.cluster.local
+//	SALLYPORT_FORWARDED_HEADERS  pool: true sends X-Forwarded-For and -Proto, false removes those of clients too, false
 //	SALLYPORT_DNS_LISTEN       resolver: UDP and TCP, 127.0.0.1:9053
 //
 // It exits with 0 after SIGTERM, 2 if the settings are wrong, else 1.
