@@ -203,6 +203,14 @@ func TestTheGuardStopsAProxy(t *testing.T) {
 			t.Error("a datagram to a private address left")
 		}
 	}
+	probe, err := namespace.Dial(context.Background(), client, "udp4", "10.0.2.10:9") // nobody listens: ICMP says so
+	labtest.Must(t, err, probe.SetDeadline(time.Now().Add(2*time.Second)))
+	defer probe.Close()
+	_, err = probe.Write([]byte("x"))
+	labtest.Must(t, err)
+	if _, err := probe.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("an ICMP error to a client did not leave: %v", err)
+	}
 	if Guard(proxy, []netip.AddrPort{{}}) == nil {
 		t.Error("a DNS server without address was accepted")
 	}

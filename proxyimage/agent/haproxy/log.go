@@ -56,8 +56,8 @@ const (
 	// logBuffer is how much of the log is read at once.
 	logBuffer = 256 << 10
 	// logPause is how long lines gather before they are read: to wake the agent for each costs more than all that it does with
-	// it. The pipe holds some 3,000 lines, more than a HAProxy can write in a pause.
-	logPause = 20 * time.Millisecond
+	// it. The pipe holds some 3,000 lines, several times what HAProxy writes in a pause.
+	logPause = 100 * time.Millisecond
 )
 
 // gathering pauses between two reads, so that many lines come with one.
