@@ -158,5 +158,7 @@ verify: fmt lint ## format, lint and tidy; fails if that changes anything
 	@git diff --exit-code
 
 .PHONY: bench
-bench: build ## benchmarks
-	@go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/test$$')
+bench: image-local ## our proxy against nginx, stock HAProxy and no proxy, within 10 minutes; BENCH="-quick", "-only connect", "-soak 10m", "-help"
+	$(call say,proxy benchmark)
+	@go build -o $(BIN)/bench-proxy ./bench/proxy
+	@$(BIN)/bench-proxy $(BENCH)

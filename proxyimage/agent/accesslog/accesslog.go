@@ -6,7 +6,6 @@
 package accesslog
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -78,8 +77,7 @@ type line struct {
 // Parse reads one line.
 func Parse(text []byte) (Record, error) {
 	var l line
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&l); err != nil {
+	if err := json.Unmarshal(text, &l); err != nil {
 		return Record{}, fmt.Errorf("access log: %w", err)
 	}
 	r := Record{

@@ -17,10 +17,12 @@ import (
 
 // pipe returns the writing end of a pipe whose lines go to f. It outlives a single HAProxy: old workers go on writing.
 func (p *Process) pipe(f func([]byte)) (*os.File, error) {
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("haproxy: %w", err)
+	// Not os.Pipe: Go's poller would be woken by every line, read or not.
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("haproxy: pipe: %w", err)
 	}
+	reader, writer := os.NewFile(uintptr(ends[0]), "log"), os.NewFile(uintptr(ends[1]), "log")
 	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, pipeBytes); err != nil {
 		p.Logger.Warn("the log pipe stays small: lines may be lost under load", "error", err)
 	}
