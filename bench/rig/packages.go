@@ -49,7 +49,7 @@ func nginxPackages(ctx context.Context, cache string) (string, error) {
 		return "", err
 	}
 	for _, deb := range slices.Sorted(slices.Values(debs)) {
-		if _, err := run(ctx, work, "dpkg-deb", "-x", deb, unpacked); err != nil {
+		if err := run(ctx, work, "dpkg-deb", "-x", deb, unpacked); err != nil {
 			return "", err
 		}
 	}
@@ -64,7 +64,7 @@ func nginxPackages(ctx context.Context, cache string) (string, error) {
 // fetchDebs downloads packages into dir: by the machine's indexes, or by fresh ones of our own if those are missing or old.
 func fetchDebs(ctx context.Context, dir string, names ...string) error {
 	download := append([]string{"-q", "-o", "APT::Sandbox::User=root", "download"}, names...)
-	_, first := run(ctx, dir, "apt-get", download...)
+	first := run(ctx, dir, "apt-get", download...)
 	if first == nil {
 		return nil
 	}
@@ -73,21 +73,20 @@ func fetchDebs(ctx context.Context, dir string, names ...string) error {
 		return err
 	}
 	own := []string{"-o", "Dir::State::Lists=" + lists, "-o", "Dir::Cache=" + archives}
-	if _, err := run(ctx, dir, "apt-get", append(slices.Clone(own), "-q", "-o", "APT::Sandbox::User=root", "update")...); err != nil {
+	if err := run(ctx, dir, "apt-get", append(slices.Clone(own), "-q", "-o", "APT::Sandbox::User=root", "update")...); err != nil {
 		return errors.Join(first, err)
 	}
-	_, err := run(ctx, dir, "apt-get", append(own, download...)...)
-	return err
+	return run(ctx, dir, "apt-get", append(own, download...)...)
 }
 
-func run(ctx context.Context, dir, program string, args ...string) (string, error) {
+func run(ctx context.Context, dir, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
 	if err := cmd.Run(); err != nil {
 		lines := strings.Split(strings.TrimSpace(complaint.String()), "\n")
-		return "", fmt.Errorf("%s %s: %w: %s", program, args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
+		return fmt.Errorf("%s %s: %w: %s", program, args[0], err, strings.Join(lines[max(0, len(lines)-3):], "; "))
 	}
-	return out.String(), nil
+	return nil
 }
