@@ -160,6 +160,7 @@ func zombiesOf(parent int) int {
 }
 
 func TestHungHAProxyIsReplaced(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com"))
@@ -237,6 +238,7 @@ func TestChangeOfPortsKeepsConnections(t *testing.T) {
 }
 
 func TestPortThatIsTakenLeavesTheOthersServing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.zone.set("gone.example.com", "203.0.113.10")
@@ -269,6 +271,7 @@ func TestPortThatIsTakenLeavesTheOthersServing(t *testing.T) {
 }
 
 func TestAddressesFollowDNSAndOutliveIt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com"))
@@ -388,7 +391,7 @@ func TestDrainLetsConnectionsEnd(t *testing.T) {
 		return err
 	})
 	l.must(l.served("api.example.com", 443)) // until it has got about
-	l.eventually(4*time.Second, "closed", func() error {
+	l.eventually(6*time.Second, "closed", func() error {
 		conn, err := l.dial(clientIP, proxyIP+":443", time.Second)
 		if err == nil {
 			conn.Close()
@@ -416,6 +419,7 @@ func TestDrainLetsConnectionsEnd(t *testing.T) {
 }
 
 func TestDrainEndsWithTheLimit(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.env = append(l.env, "SALLYPORT_DRAIN=2s")
 	l.zone.set("api.example.com", "203.0.113.10")

@@ -398,6 +398,7 @@ func TestHostileInputIsRefusedCountedAndLeaksNothing(t *testing.T) {
 }
 
 func TestSlowHostileInputIsRefusedWhileOthersAreServed(t *testing.T) {
+	t.Parallel()
 	l, _ := hostileLab(t)
 	before, inputs := l.refusals(), slow()
 	var group sync.WaitGroup

@@ -338,7 +338,7 @@ func (l *lab) ask(name string, port int) (net.Conn, greeting, error) {
 
 // askAt is ask at the proxy with an address.
 func (l *lab) askAt(proxy, name string) (net.Conn, greeting, error) {
-	conn, err := l.dial(clientIP, proxy, 2*time.Second)
+	conn, err := l.dial(clientIP, proxy, 10*time.Second)
 	if err != nil {
 		return nil, greeting{}, err
 	}

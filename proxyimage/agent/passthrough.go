@@ -32,6 +32,9 @@ const (
 	retryApply = time.Second
 	// maxRetryReload bounds the pause after a reload that failed; the first is retryApply, then doubling.
 	maxRetryReload = 30 * time.Second
+	// announce is how long the news that a proxy drains takes after the probe that found out: an answer lives for a second,
+	// and a busy machine may be late by as much.
+	announce = 2 * time.Second
 	// saveInterval is how often new answers are written to disk.
 	saveInterval = 5 * time.Second
 )
@@ -203,9 +206,8 @@ func (p *passthrough) save() {
 // drain implements worker: not ready at once, HAProxy stops listening when that has got about, and ends with its connections.
 func (p *passthrough) drain(ctx context.Context) {
 	p.draining.Store(true)
-	// A resolver asks every probeInterval, and its answers live for a second.
 	select {
-	case <-time.After(min(2*p.probeInterval+time.Second, p.settings.drain/2)):
+	case <-time.After(min(2*p.probeInterval+announce, p.settings.drain/2)):
 	case <-ctx.Done():
 	}
 	p.process.Stop(ctx)

@@ -45,11 +45,13 @@ func (s *store) set(text string, status int) {
 }
 
 func TestDocumentComesFromAnObjectAndOutlivesItsStore(t *testing.T) {
+	t.Parallel()
 	for scheme, url := range map[string]string{
 		"s3": "s3://bucket/routes.json?region=eu-west-1&use_path_style=true&endpoint=http://203.0.113.53:9000",
 		"gs": "gs://bucket/routes.json?anonymous=true&endpoint=http://203.0.113.53:9000",
 	} {
 		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t)
 			s := &store{}
 			var listener net.Listener

@@ -1,6 +1,19 @@
 // Package accesslog reads the access log that HAProxy writes for the agent, and says each refusal aloud once a minute and
 // not a million times.
 //
+// What a client may send, and what becomes of it (hostile_test.go of package agent sends each to a real HAProxy):
+//
+//	anything but a TLS ClientHello          not-tls, at once
+//	less than a ClientHello                 slow, after haproxycfg.InspectDelay; closed-early if the client left
+//	no name, an empty one, one HAProxy      no-sni
+//	cannot find, a hello over two records
+//	a name not listed: IP addresses, other  unlisted
+//	spellings, a trailing dot, any bytes
+//	several names                           the first counts
+//	an encrypted ClientHello (ECH)          its outer name counts, which is all that a proxy sees: list the outer name of a
+//	                                        destination that uses ECH, and know that whatever hides behind it is reached too
+//	upper case, TLS 1.0, a hello of 16 KB   forwarded: what is spoken is the destination's business
+//
 // The name in a line is what a client sent and can be anything. HAProxy escapes it; here it is checked once more, and what is
 // not a DNS name is not passed on as one.
 package accesslog

@@ -150,6 +150,11 @@ func TestDeadProxiesLeaveTheAnswersAndComeBack(t *testing.T) {
 	answerIs(t, prober, "none healthy: all", 3*interval, a, b, c)
 	p.status[0].Store(http.StatusOK)
 	answerIs(t, prober, "one healthy", 3*interval, a)
+	p.status[0].Store(0)
+	time.Sleep(5 * interval)
+	answerIs(t, prober, "none healthy, one only silent: that one", interval, a)
+	p.status[0].Store(http.StatusOK)
+	time.Sleep(3 * interval)
 	if healthy, ok := changes.Load("proxy-a-0"); !ok || healthy != true {
 		t.Error("the last change was not announced")
 	}

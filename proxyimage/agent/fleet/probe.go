@@ -1,7 +1,8 @@
 // Package fleet answers DNS queries for proxied hosts on a node: with the proxies that are healthy at this moment.
 //
 // A dead proxy leaves the answers within two probes, and at once if it refuses the connection or says itself that it is not
-// ready. If no proxy seems healthy, all are answered: a probe may be wrong, no answer at all is wrong for certain.
+// ready. If no proxy seems healthy, those are answered that have not said so themselves, or else all: a probe may be wrong, no
+// answer at all is wrong for certain.
 package fleet
 
 import (
@@ -48,7 +49,8 @@ type probed struct {
 	cancel   context.CancelFunc
 	tried    bool
 	healthy  bool
-	failures int // in a row
+	denied   bool // it said itself that it must not be used
+	failures int  // in a row
 }
 
 // NewProber returns a prober without proxies. It asks http://<address>:<port>/readyz. changed is told each change.
@@ -95,20 +97,25 @@ func (p *Prober) Set(ctx context.Context, proxies []routes.Proxy) {
 // Wait returns when all probing has ended, after ctx of Set is done.
 func (p *Prober) Wait() { p.group.Wait() }
 
-// Answer returns the addresses to answer with, sorted: those of the healthy proxies, or all if none is healthy. They are nil
-// if there is no proxy.
+// Answer returns the addresses to answer with, sorted: those of the healthy proxies; if none is healthy, of those that have not
+// said themselves that they are not ready; if all have, of all. They are nil if there is no proxy.
 func (p *Prober) Answer() []netip.Addr {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var healthy, all []netip.Addr
+	var healthy, silent, all []netip.Addr
 	for _, proxy := range p.proxies {
 		all = append(all, proxy.Address)
 		if proxy.healthy {
 			healthy = append(healthy, proxy.Address)
 		}
+		if !proxy.denied {
+			silent = append(silent, proxy.Address)
+		}
 	}
 	if len(healthy) > 0 {
 		all = healthy
+	} else if len(silent) > 0 {
+		all = silent
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	return all
@@ -185,7 +192,7 @@ func (p *Prober) record(entry *probed, name string, err error) {
 
 // update is the rule by which a probe changes a state.
 func (e *probed) update(err error) {
-	e.tried = true
+	e.tried, e.denied = true, errors.Is(err, errNotReady)
 	if err == nil {
 		e.healthy, e.failures = true, 0
 		return
