@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -138,15 +137,6 @@ func (e *environment) up() string {
 		e.t.Fatalf("pulumi up: %v\n%s%s", r.err, r.stdout, r.stderr)
 	}
 	return r.stdout
-}
-
-// output reads one stack output into a value.
-func (e *environment) output(name string, into any) {
-	e.t.Helper()
-	text := e.must("tools/pulumi.sh", "stack", "output", name, "--json", "--stack", e.name)
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		e.t.Fatalf("output %s: %v in %q", name, err, text)
-	}
 }
 
 // exec runs a command in a pod, as a user would.

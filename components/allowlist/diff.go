@@ -136,30 +136,25 @@ func described(e Entry) string {
 
 // toList are the IPs that partners have to list now and had not to before.
 func (d Difference) toList() []string {
-	var ips []string
-	for _, e := range d.Added {
-		if e.State.Listed() {
-			ips = append(ips, e.IP.String())
-		}
-	}
-	for _, c := range d.Changed {
-		if c.New.State.Listed() && !c.Old.State.Listed() {
-			ips = append(ips, c.New.IP.String())
-		}
-	}
-	return slices.Clip(ips)
+	return d.listedOnly(d.Added, func(c Change) (with, without State) { return c.New.State, c.Old.State })
 }
 
 // toRemove are the IPs that partners had to list before and have not to any more.
 func (d Difference) toRemove() []string {
+	return d.listedOnly(d.Removed, func(c Change) (with, without State) { return c.Old.State, c.New.State })
+}
+
+// listedOnly are the listed ones of the entries that only one document has, and of the changed entries those listed on one side
+// and not on the other.
+func (d Difference) listedOnly(entries []Entry, sides func(Change) (with, without State)) []string {
 	var ips []string
-	for _, e := range d.Removed {
+	for _, e := range entries {
 		if e.State.Listed() {
 			ips = append(ips, e.IP.String())
 		}
 	}
 	for _, c := range d.Changed {
-		if c.Old.State.Listed() && !c.New.State.Listed() {
+		if with, without := sides(c); with.Listed() && !without.Listed() {
 			ips = append(ips, c.New.IP.String())
 		}
 	}
