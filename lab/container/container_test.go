@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,11 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-
 	"github.com/sallyport/sallyport/lab/daemon"
-	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/lab/labtest"
 )
 
 // TestMain lets the test binary be the helper that Start re-executes.
@@ -42,33 +38,6 @@ func helper(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// makeNamespace makes a network namespace with its loopback up and returns its name.
-func makeNamespace(t *testing.T) string {
-	t.Helper()
-	name := fmt.Sprintf("sptest-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
-	err := namespace.Do("/proc/self/ns/net", func() error {
-		created, err := netns.NewNamed(name)
-		if err != nil {
-			return err
-		}
-		defer created.Close()
-		loopback, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetUp(loopback)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.DeleteNamed(name); err != nil {
-			t.Error(err)
-		}
-	})
-	return name
 }
 
 // makeRootfs builds a root with nothing but the probe and the image's directories. Links lead out of the root on purpose.
@@ -128,7 +97,7 @@ func TestProgramFindsAClosedRoom(t *testing.T) {
 	if err := os.Chown(data, 65532, 65532); err != nil {
 		t.Fatal(err)
 	}
-	namespace := makeNamespace(t)
+	namespace := labtest.Namespace(t)
 	d, err := Start(helper(t), Spec{
 		Name: "proxy-a-1", StateDir: state, Namespace: namespace, Rootfs: makeRootfs(t), Args: []string{"/sallyport-agent", "stay"},
 		Env: []string{"SALLYPORT_MODE=passthrough"}, UID: 65532, GID: 65532, NoFile: 12345, Sysctls: ProxySysctls(),
@@ -202,7 +171,7 @@ func TestProgramFindsAClosedRoom(t *testing.T) {
 func TestTheHostsPortRangeStays(t *testing.T) {
 	needRoot(t)
 	before, _ := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	d, err := Start(helper(t), Spec{Name: "range", StateDir: t.TempDir(), Namespace: makeNamespace(t), Rootfs: makeRootfs(t),
+	d, err := Start(helper(t), Spec{Name: "range", StateDir: t.TempDir(), Namespace: labtest.Namespace(t), Rootfs: makeRootfs(t),
 		Args: []string{"/sallyport-agent"}, UID: 65532, GID: 65532, Sysctls: ProxySysctls()})
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +184,7 @@ func TestTheHostsPortRangeStays(t *testing.T) {
 
 func TestFailuresInsideAreReported(t *testing.T) {
 	needRoot(t)
-	root, namespace := makeRootfs(t), makeNamespace(t)
+	root, namespace := makeRootfs(t), labtest.Namespace(t)
 	good := func() Spec {
 		return Spec{Name: "bad", StateDir: t.TempDir(), Namespace: namespace, Rootfs: root, Args: []string{"/sallyport-agent", "stay"}, UID: 65532, GID: 65532}
 	}

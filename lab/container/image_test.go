@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/lab/daemon"
+	"github.com/sallyport/sallyport/lab/labtest"
 	"github.com/sallyport/sallyport/lab/namespace"
 	"github.com/sallyport/sallyport/proxyimage/oci"
 )
@@ -58,7 +59,7 @@ func waitGone(t *testing.T, d daemon.Daemon) string {
 
 func TestHAProxyOfTheImageRuns(t *testing.T) {
 	needRoot(t)
-	image, namespace, state := buildImage(t), makeNamespace(t), t.TempDir()
+	image, namespace, state := buildImage(t), labtest.Namespace(t), t.TempDir()
 	run := func(name string, args ...string) daemon.Daemon {
 		t.Helper()
 		config := filepath.Join(state, "config")
@@ -143,7 +144,7 @@ func TestANewImageDoesNotDisturbARunningContainer(t *testing.T) {
 	needRoot(t)
 	image := buildImage(t)
 	out := filepath.Dir(image.Rootfs)
-	d, err := Start(helper(t), Spec{Name: "old", StateDir: t.TempDir(), Namespace: makeNamespace(t), Rootfs: filepath.Join(out, "rootfs"),
+	d, err := Start(helper(t), Spec{Name: "old", StateDir: t.TempDir(), Namespace: labtest.Namespace(t), Rootfs: filepath.Join(out, "rootfs"),
 		Args: []string{"/sallyport-agent", "stay"}, UID: oci.User, GID: oci.User})
 	if err != nil {
 		t.Fatal(err)

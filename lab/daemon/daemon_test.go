@@ -14,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
-
-	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/lab/labtest"
 )
 
 // TestMain lets the test binary play the programs that the tests run.
@@ -339,16 +337,11 @@ func TestBadSpecsAreRefused(t *testing.T) {
 }
 
 func TestDaemonRunsInItsNetworkNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to make a network namespace")
-	}
-	name := fmt.Sprintf("sptest-%d", os.Getpid())
 	host, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
-	makeNamespace(t, name)
-	d, err := Start(Spec{Name: "links", StateDir: t.TempDir(), Path: self(t), Args: []string{"play-links"}, Namespace: name})
+	d, err := Start(Spec{Name: "links", StateDir: t.TempDir(), Path: self(t), Args: []string{"play-links"}, Namespace: labtest.Namespace(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,24 +353,4 @@ func TestDaemonRunsInItsNetworkNamespace(t *testing.T) {
 	if now, _ := os.Readlink("/proc/self/ns/net"); now != host {
 		t.Errorf("the caller moved from %s to %s", host, now)
 	}
-}
-
-// makeNamespace makes a named network namespace; NewNamed moves the thread into it, namespace.Do moves it back.
-func makeNamespace(t *testing.T, name string) {
-	t.Helper()
-	err := namespace.Do("/proc/self/ns/net", func() error {
-		created, err := netns.NewNamed(name)
-		if err != nil {
-			return err
-		}
-		return created.Close()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.DeleteNamed(name); err != nil {
-			t.Error(err)
-		}
-	})
 }

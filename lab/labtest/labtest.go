@@ -26,6 +26,24 @@ type Lab struct{ ID string }
 // New makes a lab. The test is skipped without root.
 func New(t *testing.T) *Lab {
 	t.Helper()
+	l := empty(t)
+	for _, host := range []string{labid.InternetHost, labid.VPCHost} {
+		Must(t, namespace.Create(l.ID, host), namespace.EnsureBridge(l.Name(host), labid.Bridge))
+	}
+	return l
+}
+
+// Namespace makes one network namespace that is connected to nothing and returns its name. The test is skipped without root.
+func Namespace(t *testing.T) string {
+	t.Helper()
+	l := empty(t)
+	Must(t, namespace.Create(l.ID, "host"))
+	return l.Name("host")
+}
+
+// empty names a lab and removes what will be in it at the end of the test.
+func empty(t *testing.T) *Lab {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("making network namespaces needs root")
 	}
@@ -45,9 +63,6 @@ func New(t *testing.T) *Lab {
 			t.Error(err)
 		}
 	})
-	for _, host := range []string{labid.InternetHost, labid.VPCHost} {
-		Must(t, namespace.Create(l.ID, host), namespace.EnsureBridge(l.Name(host), labid.Bridge))
-	}
 	return l
 }
 

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -69,27 +68,24 @@ func Create(lab, host string) error {
 	return nil
 }
 
-// mountNew makes a network namespace on a thread of its own, which ends with the goroutine because it stays locked.
+// mountNew makes a network namespace. Do brings the thread back: it may be the main thread, which would never end and which
+// stands for the whole process in /proc/self.
 func mountNew(lab, name string) error {
 	file, err := os.OpenFile(Path(name), os.O_CREATE|os.O_RDONLY, 0o444)
 	if err != nil {
 		return err
 	}
 	file.Close()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		done <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("unshare: %w", err)
-			}
-			if err := setUpLoopback(lab); err != nil {
-				return err
-			}
-			return unix.Mount("/proc/thread-self/ns/net", Path(name), "none", unix.MS_BIND, "")
-		}()
-	}()
-	if err := <-done; err != nil {
+	err = Do("/proc/self/ns/net", func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare: %w", err)
+		}
+		if err := setUpLoopback(lab); err != nil {
+			return err
+		}
+		return unix.Mount("/proc/thread-self/ns/net", Path(name), "none", unix.MS_BIND, "")
+	})
+	if err != nil {
 		os.Remove(Path(name))
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -79,6 +80,19 @@ func TestCreateListDelete(t *testing.T) {
 		t.Error("DeleteAll must remove the lab's namespaces and no others")
 	}
 	must(t, Delete(lab+"-internet"), DeleteAll(lab))
+}
+
+// The goroutine that makes a namespace may run on the main thread, which /proc/self shows to everybody.
+func TestCreateLeavesTheProcessInItsNamespace(t *testing.T) {
+	lab := newLab(t)
+	before, err := os.Readlink("/proc/self/ns/net")
+	must(t, err)
+	for i := range 20 {
+		must(t, Create(lab, fmt.Sprintf("host-%d", i)))
+	}
+	if after, _ := os.Readlink("/proc/self/ns/net"); after != before {
+		t.Errorf("the process moved from %s to %s", before, after)
+	}
 }
 
 func TestCreateReplacesAFileThatARebootLeft(t *testing.T) {
