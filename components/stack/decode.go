@@ -12,7 +12,7 @@ import (
 const Namespace = "sallyport:"
 
 // Keys are the keys of the namespace, in the order of the documentation.
-var Keys = []string{"cloud", "cluster", "destinations", "nat", "proxies", "allowlist", "lab"}
+var Keys = []string{"cloud", "cluster", "destinations", "nat", "proxies", "allowlist", "preflight", "aws", "gcp", "kubernetes", "lab"}
 
 // Decode makes a stack from one tree per key without the namespace. Trees are as [problem.ParseJSON] makes them; a string under
 // a key other than cloud is read as JSON, because that is how Pulumi hands out objects. The error joins every
@@ -32,14 +32,14 @@ func decode(values map[string]any, list *problem.List) *Stack {
 	requiredKeys(values, list)
 	for _, key := range Keys {
 		raw, given := values[key]
-		if given && key != "cloud" {
+		if given && key != "cloud" && key != "preflight" {
 			raw = parsed(key, raw, list)
 		}
 		place := Namespace + key
 		switch key {
-		case "cloud":
+		case "cloud", "preflight":
 			if given {
-				problem.Decode(place, raw, &s.Cloud, list)
+				problem.Decode(place, raw, s.section(key), list)
 			}
 		case "destinations":
 			s.Destinations = destinations.Decode(place, raw, list)
@@ -57,7 +57,8 @@ func decode(values map[string]any, list *problem.List) *Stack {
 
 // section returns the part of the stack that a key fills.
 func (s *Stack) section(key string) any {
-	return map[string]any{"cluster": &s.Cluster, "nat": &s.Nat, "proxies": &s.Proxies, "allowlist": &s.Allowlist, "lab": &s.Lab}[key]
+	return map[string]any{"cloud": &s.Cloud, "cluster": &s.Cluster, "nat": &s.Nat, "proxies": &s.Proxies, "allowlist": &s.Allowlist,
+		"preflight": &s.Preflight, "aws": &s.AWS, "gcp": &s.GCP, "kubernetes": &s.Kubernetes, "lab": &s.Lab}[key]
 }
 
 func unknownKeys(values map[string]any, list *problem.List) {

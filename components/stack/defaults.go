@@ -44,6 +44,9 @@ func (s *Stack) derive() {
 		protect := s.Cloud != CloudLocal
 		s.Allowlist.Protect = &protect
 	}
+	if s.Preflight == "" {
+		s.Preflight = PreflightOn
+	}
 	if s.Cloud != CloudLocal {
 		s.Lab = Lab{}
 	}

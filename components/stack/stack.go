@@ -26,8 +26,23 @@ type Stack struct {
 	Nat          Nat                        `json:"nat"`
 	Proxies      Proxies                    `json:"proxies"`
 	Allowlist    Allowlist                  `json:"allowlist"`
-	Lab          Lab                        `json:"lab"` // cloud local only
+	// Preflight says whether quotas and the network are checked before the first resource is made. Default on; off for those
+	// whose credentials may not read them. Clouds only.
+	Preflight  Preflight   `json:"preflight"`
+	AWS        *AWS        `json:"aws,omitempty"`        // never nil with cloud aws, nil with others
+	GCP        *GCP        `json:"gcp,omitempty"`        // never nil with cloud gcp, nil with others
+	Kubernetes *Kubernetes `json:"kubernetes,omitempty"` // nil: nothing is installed in the cluster
+	Lab        Lab         `json:"lab"`                  // cloud local only
 }
+
+// Preflight switches the checks before the first resource.
+type Preflight string
+
+// The settings.
+const (
+	PreflightOn  Preflight = "on"
+	PreflightOff Preflight = "off"
+)
 
 // Cluster describes the Kubernetes cluster as the network sees it.
 type Cluster struct {

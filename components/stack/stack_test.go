@@ -88,8 +88,9 @@ func pointer[T any](value T) *T { return &value }
 
 func TestAMinimalStackGetsAllDefaults(t *testing.T) {
 	want := &Stack{
-		Cloud:   CloudLocal,
-		Cluster: Cluster{Zones: []string{"a", "b"}, Nodes: 2, MaxNodes: 2, SurgeNodes: pointer(1), Skew: 1.5},
+		Preflight: PreflightOn,
+		Cloud:     CloudLocal,
+		Cluster:   Cluster{Zones: []string{"a", "b"}, Nodes: 2, MaxNodes: 2, SurgeNodes: pointer(1), Skew: 1.5},
 		Destinations: []destinations.Destination{
 			{Name: "payments", Hosts: []string{"api.payments.example.com"}, Port: 443, Route: "proxy", Partner: "payments", Demand: destinations.Demand{
 				ConnectionsPerSecond: 200, SecondsPerConnection: 1, RequestsPerConnection: 1, Addresses: 1}},
@@ -170,7 +171,10 @@ func values(t testing.TB, s *Stack) map[string]any {
 	}
 	result := map[string]any{"cloud": string(s.Cloud)}
 	for key, value := range raw {
-		if key != "cloud" && (key != "lab" || s.Cloud == CloudLocal) {
+		switch {
+		case key == "preflight":
+			result[key] = string(s.Preflight)
+		case key != "cloud" && (key != "lab" || s.Cloud == CloudLocal):
 			result[key] = string(value)
 		}
 	}

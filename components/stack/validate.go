@@ -33,8 +33,9 @@ const (
 // validate runs every rule; each looks at one thing.
 func validate(s *Stack, list *problem.List) {
 	for _, rule := range []func(*Stack, *problem.List){
-		validateCloud, validateZones, validateNodes, validateSkew, validateAliasRanges,
+		validateCloud, validatePreflight, validateZones, validateNodes, validateSkew, validateAliasRanges,
 		validateFlavor, validateTimeWait, validateBlocking, validatePortsPerVM, validateInsufficient, validateMaxIPs,
+		validateAWS, validateGCP, validateKubernetes,
 		validateProxies, validateIPsPerProxy, validateReserve,
 		validateLabNodes, validatePods, validateUnlistedHosts, validateStalePartners,
 	} {
@@ -44,6 +45,10 @@ func validate(s *Stack, list *problem.List) {
 
 func validateCloud(s *Stack, list *problem.List) {
 	oneOf(list, Namespace+"cloud", string(s.Cloud), string(CloudLocal), string(CloudAWS), string(CloudGCP))
+}
+
+func validatePreflight(s *Stack, list *problem.List) {
+	oneOf(list, Namespace+"preflight", string(s.Preflight), string(PreflightOn), string(PreflightOff))
 }
 
 func validateZones(s *Stack, list *problem.List) {
