@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/lab"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/lab/labid"
 )
 
@@ -23,8 +24,8 @@ type local struct {
 	settings *stack.Stack
 	plan     capacity.Plan
 	nodes    []node
-	slots    []slot
-	natSlots []natSlot
+	slots    []topology.Slot
+	natSlots []topology.NatSlot
 	rootfs   string // the proxy image's root filesystem
 	digest   string // the image's digest
 
@@ -41,7 +42,7 @@ type local struct {
 
 // proxySlot is a slot with what it owns.
 type proxySlot struct {
-	slot
+	topology.Slot
 	private *lab.Address
 	public  []*lab.Address
 }
@@ -68,8 +69,8 @@ func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) (*
 	return &local{
 		ctx: ctx, settings: settings, plan: plan, rootfs: rootfs, digest: digest,
 		nodes:        nodes(settings.Cluster, settings.Lab.PodsPerNode),
-		slots:        slots(settings.Cluster.Zones, plan.Proxies.PerZone),
-		natSlots:     natSlots(settings.Cluster.Zones, plan.Nat),
+		slots:        topology.Slots(settings.Cluster.Zones, plan.Proxies.PerZone),
+		natSlots:     topology.NatSlots(settings.Cluster.Zones, plan.Nat),
 		natAddresses: map[string]*lab.Address{},
 		proxies:      map[string]*proxySlot{},
 		partners:     map[string]*lab.Partner{},

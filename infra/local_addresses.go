@@ -1,35 +1,35 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/lab"
+	"github.com/sallyport/sallyport/infra/topology"
 )
 
 // createAddresses allocates every static address before anything uses one: the addresses are what partners rely on, so they
 // depend on nothing that comes and goes.
 func (l *local) createAddresses() error {
 	for _, s := range l.natSlots {
-		address, err := l.publicAddress(s.name, lab.KindNat)
+		address, err := l.publicAddress(s.Name, lab.KindNat)
 		if err != nil {
 			return err
 		}
-		l.natAddresses[s.name] = address
+		l.natAddresses[s.Name] = address
 	}
 	for _, s := range l.slots {
-		p := &proxySlot{slot: s}
-		l.proxies[s.name] = p
+		p := &proxySlot{Slot: s}
+		l.proxies[s.Name] = p
 		var err error
-		p.private, err = lab.NewAddress(l.ctx, s.name+"-interface", &lab.AddressArgs{
-			Lab: l.network.Lab, Name: s.name, Kind: lab.KindInterface,
+		p.private, err = lab.NewAddress(l.ctx, s.Name+"-interface", &lab.AddressArgs{
+			Lab: l.network.Lab, Name: s.Name, Kind: lab.KindInterface,
 		})
 		if err != nil {
 			return err
 		}
 		for n := 1; n <= l.settings.Proxies.IPsPerProxy; n++ {
-			address, err := l.publicAddress(fmt.Sprintf("%s-%d", s.name, n), lab.KindProxy)
+			address, err := l.publicAddress(s.IP(n), lab.KindProxy)
 			if err != nil {
 				return err
 			}
@@ -41,15 +41,15 @@ func (l *local) createAddresses() error {
 
 // createReserve allocates the headroom: public IPs that partners list before they carry traffic.
 func (l *local) createReserve() error {
-	for n := 1; n <= l.plan.Nat.ReserveIPs; n++ {
-		address, err := l.publicAddress(fmt.Sprintf("nat-reserve-%d", n), lab.KindNat)
+	for _, name := range topology.ReserveNames(allowlist.KindNat, l.plan.Nat.ReserveIPs) {
+		address, err := l.publicAddress(name, lab.KindNat)
 		if err != nil {
 			return err
 		}
 		l.natReserve = append(l.natReserve, address)
 	}
-	for n := 1; n <= l.plan.Proxies.ReserveIPs; n++ {
-		address, err := l.publicAddress(fmt.Sprintf("proxy-reserve-%d", n), lab.KindProxy)
+	for _, name := range topology.ReserveNames(allowlist.KindProxy, l.plan.Proxies.ReserveIPs) {
+		address, err := l.publicAddress(name, lab.KindProxy)
 		if err != nil {
 			return err
 		}

@@ -7,21 +7,22 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/sallyport/sallyport/components/lab"
+	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/proxyimage/routes"
 )
 
 // createNatGateways makes the NAT: a block of ports per node from all addresses, or one gateway per zone.
 func (l *local) createNatGateways() error {
-	for _, name := range gatewayNames(l.natSlots) {
+	for _, name := range topology.GatewayNames(l.natSlots) {
 		args := &lab.NatGatewayArgs{
 			Lab: l.network.Lab, Name: name, Flavor: string(l.plan.Nat.Flavor),
 			TimeWaitSeconds: l.settings.Nat.TimeWaitSeconds, PortsPerVM: l.plan.Nat.PortsPerVM,
 		}
 		var addresses pulumi.StringArray
 		for _, s := range l.natSlots {
-			if s.gateway == name {
-				args.Zone = s.zone
-				addresses = append(addresses, l.natAddresses[s.name].Address)
+			if s.Gateway == name {
+				args.Zone = s.Zone
+				addresses = append(addresses, l.natAddresses[s.Name].Address)
 			}
 		}
 		args.Addresses = addresses
@@ -54,7 +55,7 @@ func (l *local) gatewayOf(zone string) pulumi.StringInput {
 func (l *local) createRoutes() error {
 	var addresses []any
 	for _, s := range l.slots {
-		p := l.proxies[s.name]
+		p := l.proxies[s.Name]
 		addresses = append(addresses, p.private.Address)
 		for _, public := range p.public {
 			addresses = append(addresses, public.Address)
@@ -65,7 +66,7 @@ func (l *local) createRoutes() error {
 		if err != nil {
 			return "", err
 		}
-		text, err := json.Marshal(routesDocument(l.settings, proxies, clients()))
+		text, err := json.Marshal(topology.RoutesDocument(l.settings, proxies, clients()))
 		return string(text), err
 	}).(pulumi.StringOutput)
 	var err error
@@ -87,8 +88,8 @@ func (l *local) routeProxies(values []any) ([]routes.Proxy, error) {
 		if err != nil {
 			return nil, err
 		}
-		proxy := routes.Proxy{Name: s.name, Zone: s.zone, Address: private}
-		for range l.proxies[s.name].public {
+		proxy := routes.Proxy{Name: s.Name, Zone: s.Zone, Address: private}
+		for range l.proxies[s.Name].public {
 			public, err := next()
 			if err != nil {
 				return nil, err
@@ -104,13 +105,13 @@ func (l *local) routeProxies(values []any) ([]routes.Proxy, error) {
 func (l *local) createProxies() error {
 	previous := pulumi.Resource(l.routes)
 	for _, s := range l.slots {
-		p := l.proxies[s.name]
+		p := l.proxies[s.Name]
 		args := &lab.ProxyArgs{
-			Lab: l.network.Lab, Name: s.name, Zone: s.zone, Address: p.private.Address,
+			Lab: l.network.Lab, Name: s.Name, Zone: s.Zone, Address: p.private.Address,
 			Rootfs: l.rootfs, ImageDigest: l.digest, DNSServers: pulumi.StringArray{l.dns.PublicAddress},
 			DrainSeconds: l.settings.Proxies.DrainSeconds, PublicAddresses: p.publicAddresses(),
 		}
-		proxy, err := lab.NewProxy(l.ctx, s.name, args, pulumi.DependsOn([]pulumi.Resource{previous}))
+		proxy, err := lab.NewProxy(l.ctx, s.Name, args, pulumi.DependsOn([]pulumi.Resource{previous}))
 		if err != nil {
 			return err
 		}

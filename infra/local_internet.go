@@ -5,6 +5,7 @@ import (
 
 	"github.com/sallyport/sallyport/components/destinations"
 	"github.com/sallyport/sallyport/components/lab"
+	"github.com/sallyport/sallyport/infra/topology"
 )
 
 // recordTTLSeconds is how long the lab's public names may be cached: short, so that a changed address shows soon.
@@ -59,15 +60,15 @@ func (l *local) allowedSources(d destinations.Destination) pulumi.StringArray {
 			sources = append(sources, pulumi.Sprintf("%s/32", a.Address))
 		}
 	}
-	if viaProxy(d) {
+	if topology.ViaProxy(d) {
 		for _, s := range l.slots {
-			add(l.proxies[s.name].public...)
+			add(l.proxies[s.Name].public...)
 		}
 		add(l.proxyReserve...)
 		return sources
 	}
 	for _, s := range l.natSlots {
-		add(l.natAddresses[s.name])
+		add(l.natAddresses[s.Name])
 	}
 	add(l.natReserve...)
 	return sources

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sallyport/sallyport/components/lab"
 	"github.com/sallyport/sallyport/components/nodelocaldns"
+	"github.com/sallyport/sallyport/infra/topology"
 )
 
 // agentResolver is where the agent's resolver mode listens on every node.
@@ -52,7 +53,7 @@ func (l *local) corefile() pulumi.StringOutput {
 	return l.dns.PrivateAddress.ApplyT(func(address string) (string, error) {
 		return nodelocaldns.Corefile{
 			ClusterDNS: []string{address}, Upstreams: []string{address},
-			ProxiedHosts: proxiedHosts(l.settings.Destinations), Resolver: agentResolver,
+			ProxiedHosts: topology.ProxiedHosts(l.settings.Destinations), Resolver: agentResolver,
 		}.Render()
 	}).(pulumi.StringOutput)
 }
@@ -60,13 +61,13 @@ func (l *local) corefile() pulumi.StringOutput {
 // egressPolicy is what pods may reach: the proxies on the fleet's ports and the addresses of the NAT's destinations.
 func (l *local) egressPolicy() []lab.Egress {
 	var rules []lab.Egress
-	for _, port := range proxiedPorts(l.settings.Destinations) {
+	for _, port := range topology.ProxiedPorts(l.settings.Destinations) {
 		for _, s := range l.slots {
-			rules = append(rules, lab.Egress{CIDR: pulumi.Sprintf("%s/32", l.proxies[s.name].private.Address), Port: port})
+			rules = append(rules, lab.Egress{CIDR: pulumi.Sprintf("%s/32", l.proxies[s.Name].private.Address), Port: port})
 		}
 	}
 	for _, d := range l.settings.Destinations {
-		if viaProxy(d) {
+		if topology.ViaProxy(d) {
 			continue
 		}
 		for _, address := range l.partnerAddresses(d.Name, d.Demand.Addresses) {

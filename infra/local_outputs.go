@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/lab"
 	"github.com/sallyport/sallyport/components/nodelocaldns"
+	"github.com/sallyport/sallyport/infra/topology"
 )
 
 // publicIP is one static address on its way into the allowlist.
@@ -20,39 +21,29 @@ type publicIP struct {
 
 // publicIPs lists every public IP of the stack with what is known before the addresses are.
 func (l *local) publicIPs() []publicIP {
-	natPartners, proxyPartners := []string{}, []string{}
-	for _, d := range l.settings.Destinations {
-		switch {
-		case d.Partner == "":
-		case viaProxy(d):
-			proxyPartners = append(proxyPartners, d.Partner)
-		default:
-			natPartners = append(natPartners, d.Partner)
-		}
+	partners := map[allowlist.Kind][]string{}
+	for _, kind := range []allowlist.Kind{allowlist.KindNat, allowlist.KindProxy} {
+		partners[kind] = topology.Partners(l.settings.Destinations, kind)
 	}
 	var all []publicIP
 	add := func(address *lab.Address, kind allowlist.Kind, zone, owner string, state allowlist.State) {
-		partners := natPartners
-		if kind == allowlist.KindProxy {
-			partners = proxyPartners
-		}
 		all = append(all, publicIP{address: address, entry: allowlist.Entry{
-			Cloud: string(l.settings.Cloud), Zone: zone, Kind: kind, Slot: owner, State: state, Partners: partners,
+			Cloud: string(l.settings.Cloud), Zone: zone, Kind: kind, Slot: owner, State: state, Partners: partners[kind],
 		}})
 	}
 	for _, s := range l.natSlots {
-		add(l.natAddresses[s.name], allowlist.KindNat, s.zone, s.name, allowlist.StateActive)
+		add(l.natAddresses[s.Name], allowlist.KindNat, s.Zone, s.Name, allowlist.StateActive)
 	}
 	for _, s := range l.slots {
-		for n, address := range l.proxies[s.name].public {
-			add(address, allowlist.KindProxy, s.zone, fmt.Sprintf("%s-%d", s.name, n+1), allowlist.StateActive)
+		for n, address := range l.proxies[s.Name].public {
+			add(address, allowlist.KindProxy, s.Zone, s.IP(n+1), allowlist.StateActive)
 		}
 	}
-	for n, address := range l.natReserve {
-		add(address, allowlist.KindNat, "", fmt.Sprintf("nat-reserve-%d", n+1), allowlist.StateReserved)
+	for n, name := range topology.ReserveNames(allowlist.KindNat, len(l.natReserve)) {
+		add(l.natReserve[n], allowlist.KindNat, "", name, allowlist.StateReserved)
 	}
-	for n, address := range l.proxyReserve {
-		add(address, allowlist.KindProxy, "", fmt.Sprintf("proxy-reserve-%d", n+1), allowlist.StateReserved)
+	for n, name := range topology.ReserveNames(allowlist.KindProxy, len(l.proxyReserve)) {
+		add(l.proxyReserve[n], allowlist.KindProxy, "", name, allowlist.StateReserved)
 	}
 	return all
 }
@@ -64,7 +55,7 @@ func (l *local) exportAllowlist() error {
 	for _, ip := range ips {
 		inputs = append(inputs, ip.address.Address)
 	}
-	for _, name := range gatewayNames(l.natSlots) {
+	for _, name := range topology.GatewayNames(l.natSlots) {
 		inputs = append(inputs, l.gateways[name].Blocks)
 	}
 	entries := pulumi.All(inputs...).ApplyT(func(values []any) ([]allowlist.Entry, error) {
@@ -85,7 +76,7 @@ func (l *local) exportAllowlist() error {
 		if err != nil {
 			return nil, err
 		}
-		return jsonTree(document)
+		return topology.JSONTree(document)
 	}))
 	return nil
 }
@@ -130,9 +121,9 @@ func blockAddresses(gateways []any) (inUse map[string]bool, perVM bool) {
 func (l *local) exportEndpoints() error {
 	proxies := pulumi.MapArray{}
 	for _, s := range l.slots {
-		p := l.proxies[s.name]
+		p := l.proxies[s.Name]
 		proxies = append(proxies, pulumi.Map{
-			"name": pulumi.String(s.name), "zone": pulumi.String(s.zone), "address": p.private.Address, "publicIPs": p.publicAddresses(),
+			"name": pulumi.String(s.Name), "zone": pulumi.String(s.Zone), "address": p.private.Address, "publicIPs": p.publicAddresses(),
 		})
 	}
 	pods := pulumi.StringArray{}
@@ -142,7 +133,7 @@ func (l *local) exportEndpoints() error {
 	l.ctx.Export("endpoints", pulumi.Map{
 		"lab":     l.network.Lab,
 		"proxies": proxies,
-		"ports":   pulumi.ToIntArray(proxiedPorts(l.settings.Destinations)),
+		"ports":   pulumi.ToIntArray(topology.ProxiedPorts(l.settings.Destinations)),
 		"dns":     pulumi.String(nodelocaldns.DefaultAddress),
 		"pods":    pods,
 	})

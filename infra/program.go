@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/topology"
 )
 
 // program is the whole deployment: what the user declared, what that needs, and the environment that provides it.
@@ -20,17 +20,21 @@ func program(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := exportJSON(ctx, "capacity", plan); err != nil {
+	if err := topology.Export(ctx, "capacity", plan); err != nil {
 		return err
 	}
-	switch settings.Cloud {
-	case stack.CloudLocal:
+	if settings.Cloud == stack.CloudLocal {
 		return deployLocal(ctx, settings, plan)
-	default:
-		return fmt.Errorf("sallyport:cloud: this release deploys %q only, got %q; `sallyport plan` sizes it without deploying",
-			stack.CloudLocal, settings.Cloud)
 	}
+	deploy, ok := clouds[settings.Cloud]
+	if !ok {
+		return fmt.Errorf("sallyport:cloud: this program was built without cloud %s; build it without `-tags local`", settings.Cloud)
+	}
+	return deploy(ctx, settings, plan)
 }
+
+// deployer builds a decoded stack, whose plan it gets, and exports its outputs.
+type deployer func(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error
 
 // deployLocal builds stack local and exports what the other environments export too: the allowlist and the endpoints.
 func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
@@ -55,25 +59,4 @@ func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan)
 		}
 	}
 	return nil
-}
-
-// exportJSON exports a plain value under its JSON names, so that outputs and documents never differ in spelling.
-func exportJSON(ctx *pulumi.Context, name string, value any) error {
-	tree, err := jsonTree(value)
-	if err != nil {
-		return fmt.Errorf("output %s: %w", name, err)
-	}
-	ctx.Export(name, pulumi.Any(tree))
-	return nil
-}
-
-// jsonTree turns a value into maps, slices and scalars.
-func jsonTree(value any) (any, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	var tree any
-	err = json.Unmarshal(text, &tree)
-	return tree, err
 }

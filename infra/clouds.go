@@ -1,0 +1,9 @@
+//go:build !local
+
+package main
+
+import "github.com/sallyport/sallyport/components/stack"
+
+// clouds are the environments besides stack local. The tag keeps the clouds' SDKs, minutes of compiling, out of a first
+// `make up`.
+var clouds = map[stack.Cloud]deployer{}

@@ -1,0 +1,85 @@
+package topology
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/internal/clock"
+)
+
+// Previous is what a stack exported after its last update.
+type Previous struct{ reference *pulumi.StackReference }
+
+// ReadPrevious makes a stack refer to itself, once: Pulumi reads the stored state, which the running update has not replaced
+// yet. It depends on the back end's own access only.
+func ReadPrevious(ctx *pulumi.Context) (*Previous, error) {
+	name := fmt.Sprintf("%s/%s/%s", ctx.Organization(), ctx.Project(), ctx.Stack())
+	reference, err := pulumi.NewStackReference(ctx, "previous", &pulumi.StackReferenceArgs{Name: pulumi.String(name)})
+	if err != nil {
+		return nil, fmt.Errorf("previous outputs of stack %s: %w", name, err)
+	}
+	return &Previous{reference: reference}, nil
+}
+
+// Output returns one of the outputs, nil if there was none, for example before the first update or after one that failed
+// early.
+func (p *Previous) Output(name string) pulumi.AnyOutput {
+	return p.reference.GetOutput(pulumi.String(name))
+}
+
+// NextSerial returns the serial of a document: that of the previous one if the content is the same, and the time in Unix
+// seconds otherwise, so that serials rise even where the previous document was lost. Previous is the resolved output, as maps
+// and scalars, or nil; the key "serial" of either is not content.
+func NextSerial(previous, content any) (uint64, error) {
+	now, err := clock.Now()
+	if err != nil {
+		return 0, err
+	}
+	before, _ := previous.(map[string]any)
+	serial, _ := before["serial"].(float64)
+	next, err := JSONTree(content)
+	if err != nil {
+		return 0, err
+	}
+	after, _ := next.(map[string]any)
+	if after == nil {
+		return 0, fmt.Errorf("serial: needs an object, got %T", content)
+	}
+	if serial > 0 && sameBut(before, after, "serial") {
+		return uint64(serial), nil
+	}
+	return max(uint64(now.Unix()), uint64(serial)+1), nil
+}
+
+// sameBut compares two objects without one of their keys.
+func sameBut(a, b map[string]any, key string) bool {
+	a, b = maps.Clone(a), maps.Clone(b)
+	delete(a, key)
+	delete(b, key)
+	return reflect.DeepEqual(a, b)
+}
+
+// Export exports a plain value under its JSON names, so that outputs and documents never differ in spelling.
+func Export(ctx *pulumi.Context, name string, value any) error {
+	tree, err := JSONTree(value)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", name, err)
+	}
+	ctx.Export(name, pulumi.Any(tree))
+	return nil
+}
+
+// JSONTree turns a value into maps, slices and scalars.
+func JSONTree(value any) (any, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	err = json.Unmarshal(text, &tree)
+	return tree, err
+}
