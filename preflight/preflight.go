@@ -14,8 +14,8 @@ import (
 	"github.com/sallyport/sallyport/internal/problem"
 )
 
-// Setting is the key that switches the checks off.
-const Setting = "sallyport:preflight"
+// Off is the way on for those who may not read what a check reads.
+const Off = "set sallyport:preflight: off to go on unchecked"
 
 // Quota is one limit of a cloud, compared with what is there and what a stack adds.
 type Quota struct {
@@ -69,6 +69,13 @@ type Refusal struct {
 	Grant string
 }
 
+// Error says it in one line, with what to do.
+func (r Refusal) Error() string {
+	var list problem.List
+	r.Add(&list, "")
+	return list.Err().Error()
+}
+
 // Reason is the kind of a refusal.
 type Reason string
 
@@ -84,31 +91,34 @@ const (
 )
 
 // Add records the refusal. A reason that is the same for every call of a place (no connection, no credentials) is recorded
-// once: the place is then rejected as a whole.
-func (r Refusal) Add(list *problem.List) {
-	off := "or set " + Setting + ": off to go on unchecked"
-	value := any(nil)
-	if r.Detail != "" {
-		value = r.Detail
+// once: the place is then rejected as a whole. Instead is another way on, and may be empty.
+func (r Refusal) Add(list *problem.List, instead string) {
+	said, off := "", ""
+	if instead != "" {
+		off = ", or " + instead
 	}
+	if r.Detail != "" {
+		said = ": " + r.Detail
+	}
+	call := r.Place + ": " + r.Action
 	switch r.Why {
 	case Denied:
 		grant := "allow " + r.Action
 		if r.Grant != "" {
 			grant += " (" + r.Grant + ")"
 		}
-		list.Add(r.Place+": "+r.Action, "permission denied", value, grant+", "+off)
+		list.Add(call, "permission denied"+said, nil, grant+off)
 	case Unauthorized:
-		list.Reject(r.Place, "the credentials are not accepted", value, "renew them, "+off)
+		list.Reject(r.Place, "the credentials are not accepted"+said, nil, "renew them"+off)
 	case NoCredentials:
-		list.Reject(r.Place, "no credentials found", value, "log in as for Pulumi's provider, "+off)
+		list.Reject(r.Place, "no credentials found"+said, nil, "log in as for Pulumi's provider"+off)
 	case Disabled:
-		list.Reject(r.Place, "the API is not enabled", value, "enable it, "+off)
+		list.Reject(r.Place, "the API is not enabled"+said, nil, "enable it"+off)
 	case Throttled:
-		list.Add(r.Place+": "+r.Action, fmt.Sprintf("throttled %d times in a row", r.Attempts), value, "try again in some minutes, "+off)
+		list.Addf(call, nil, "try again in some minutes"+off, "throttled, %d attempts in vain%s", max(r.Attempts, 1), said)
 	case Unreachable:
-		list.Reject(r.Place, "the API cannot be reached", value, "check the network and proxy settings of this machine, "+off)
+		list.Reject(r.Place, "the API cannot be reached"+said, nil, "check the network and the proxy settings of this machine"+off)
 	default:
-		list.Add(r.Place+": "+r.Action, "failed", value, "try again, "+off)
+		list.Add(call, "failed"+said, nil, "try again"+off)
 	}
 }

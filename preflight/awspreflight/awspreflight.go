@@ -5,14 +5,42 @@
 // It only reads, with the credentials and the endpoint (AWS_ENDPOINT_URL) that the environment gives the AWS SDK. What it calls
 // is in Actions.
 //
+// What belongs to the stack already, by its tags, does not count twice: a check before the second update asks for nothing new.
+//
 // The limit that matters is time: asking for a higher quota takes hours to days, so the answer must come first.
 package awspreflight
 
 import (
 	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+
+	"github.com/sallyport/sallyport/internal/problem"
+	"github.com/sallyport/sallyport/preflight/awsapi"
 )
 
-// Check returns nil if the stack fits into the account as it is, else every problem.Problem joined.
+// timeout bounds the whole check.
+const timeout = time.Minute
+
+// Check returns nil if the stack fits into the account as it is, else every problem.Problem joined. It ends within a minute,
+// whatever the network does, and never writes.
 func Check(ctx context.Context, need Need) error {
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var list problem.List
+	cfg, err := awsapi.Config(ctx, need.Region)
+	if err != nil {
+		record(err, &list)
+		return list.Err()
+	}
+	r := &reader{need: need, ec2: ec2.NewFromConfig(cfg), quotas: servicequotas.NewFromConfig(cfg)}
+	r.read(ctx, &list)
+	for _, check := range []func(Need, account, *problem.List){
+		checkAddressQuota, checkGatewayQuota, checkIPsPerGateway, checkZones, checkVPC, checkSubnets, checkRouteTables, checkBrought, checkMachine,
+	} {
+		check(need, r.account, &list)
+	}
+	return list.Err()
 }
