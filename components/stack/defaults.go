@@ -50,6 +50,7 @@ func (s *Stack) derive() {
 	if s.Cloud != CloudLocal {
 		s.Lab = Lab{}
 	}
+	s.deriveKubernetes()
 }
 
 // DefaultTimeWait is how many seconds each kind of NAT keeps a port after its connection closed.
