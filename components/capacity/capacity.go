@@ -49,12 +49,14 @@ type Input struct {
 	Skew         float64 // load of the busiest node over the mean, at least 1
 	AliasRanges  bool    // cloudnat: alias ranges are translated, so a VM gets at least 1,024 ports
 	Flavor       Flavor
-	TimeWait     float64 // seconds a port is held after close
-	Blocking     float64 // target, for example 1e-6
-	PortsPerVM   int     // 0: computed
-	Insufficient bool    // accept PortsPerVM and IPs below the requirement
-	IPs          int     // cloudnat: public IPs that are there already; 0: computed
-	MaxIPs       int     // natgateway: quota of IPs per NAT gateway, at most MaxIPsPerGateway
+	TimeWait     float64        // seconds a port is held after close
+	Blocking     float64        // target, for example 1e-6
+	PortsPerVM   int            // 0: computed
+	Insufficient bool           // accept PortsPerVM and IPs below the requirement
+	IPs          int            // cloudnat: public IPs that are there already; 0: computed
+	MaxIPs       int            // natgateway: quota of IPs per NAT gateway, at most MaxIPsPerGateway
+	Gateways     []GatewayShare // cloudnat: the gateways and the VMs behind each; empty: as many as it takes, even shares
+	Rules        []NatRule      // cloudnat: destinations with IPs of their own, on every gateway
 	Proxies      ProxyLimits
 	Reserve      int // extra IPs per kind
 	Destinations []Destination
@@ -72,11 +74,14 @@ type ProxyLimits struct {
 
 // Plan is the result.
 type Plan struct {
-	Nat     NatPlan    `json:"nat"`
-	Proxies ProxyPlan  `json:"proxies"`
-	Cost    []CostLine `json:"cost"`    // per month, the chosen design and its alternatives
-	Steps   []Step     `json:"steps"`   // the arithmetic, in the order a person would check it
-	Margins []Margin   `json:"margins"` // one per destination: load against ceiling
+	Nat     NatPlan   `json:"nat"`
+	Proxies ProxyPlan `json:"proxies"`
+	// Gateways is set for cloudnat: one entry per Cloud NAT gateway, in the order of Input.Gateways. Their IPs add up to
+	// Nat.IPs. Empty if no destination uses the NAT.
+	Gateways []GatewayPlan `json:"gateways,omitempty"`
+	Cost     []CostLine    `json:"cost"`    // per month, the chosen design and its alternatives
+	Steps    []Step        `json:"steps"`   // the arithmetic, in the order a person would check it
+	Margins  []Margin      `json:"margins"` // one per destination: load against ceiling
 }
 
 // NatPlan sizes the NAT.
@@ -90,6 +95,8 @@ type NatPlan struct {
 	IPs int `json:"ips"`
 	// IPsPerZone is set for natgateway: IPs of the gateway in each zone.
 	IPsPerZone int `json:"ipsPerZone,omitempty"`
+	// RuleIPs is set for cloudnat: IPs that NAT rules use for their own destinations, on top of IPs.
+	RuleIPs int `json:"ruleIPs,omitempty"`
 	// ReserveIPs are listed to partners but carry no traffic yet.
 	ReserveIPs int `json:"reserveIPs,omitempty"`
 	// Deciding names the destination that decides.
@@ -143,6 +150,7 @@ func Compute(in Input) (Plan, error) {
 	}
 	s := newSizer(in, list)
 	plan := Plan{Nat: s.nat(s.via(ViaNat)), Proxies: s.proxies(s.via(ViaProxy))}
+	plan.Gateways = s.gateways
 	plan.Steps, plan.Margins = s.steps, s.margins
 	if err := list.Err(); err != nil {
 		return Plan{}, err
@@ -157,6 +165,8 @@ type sizer struct {
 	list    *problem.List
 	steps   []Step
 	margins []Margin
+	// gateways are set by cloudNat.
+	gateways []GatewayPlan
 }
 
 func newSizer(in Input, list *problem.List) *sizer { return &sizer{in: in, list: list} }

@@ -282,10 +282,24 @@ func TestImpossibleOrWrongInputIsRefusedWithPlaceRuleAndRemedy(t *testing.T) {
 			[]string{"cdn: needs more than the 65,536 source ports", "100,000/s / 100 nodes x 1 skew x (1 s + 120 s) / 1 address = 121,000", "route: proxy"}},
 		"forced ports too few": {func(in *Input) { in.PortsPerVM = 64 },
 			[]string{"nat.portsPerVM: must be at least 512 for cdn", "= 242 ports in use", "73.7 %", "got 64", "allowInsufficient"}},
-		"forced ports not legal":            {func(in *Input) { in.PortsPerVM = 100 }, []string{"nat.portsPerVM: must be a power of two from 64 to 65,536, got 100"}},
-		"forced ports under alias ranges":   {func(in *Input) { in.PortsPerVM, in.AliasRanges = 512, true }, []string{"power of two from 1,024, because alias ranges"}},
-		"given IPs too few":                 {func(in *Input) { in.PortsPerVM, in.IPs = 8192, 3 }, []string{"nat.ips: must be at least 13", "got 3"}},
-		"more IPs than a Cloud NAT takes":   {func(in *Input) { in.Destinations[0].ConnectionsPerSecond, in.MaxNodes = 40000, 1000 }, []string{"nat: needs more than the 300 public IPs"}},
+		"forced ports not legal":          {func(in *Input) { in.PortsPerVM = 100 }, []string{"nat.portsPerVM: must be a power of two from 64 to 65,536, got 100"}},
+		"forced ports under alias ranges": {func(in *Input) { in.PortsPerVM, in.AliasRanges = 512, true }, []string{"power of two from 1,024, because alias ranges"}},
+		"given IPs too few":               {func(in *Input) { in.PortsPerVM, in.IPs = 8192, 3 }, []string{"nat.ips: must be at least 13", "got 3"}},
+		"more IPs than a Cloud NAT takes": {func(in *Input) {
+			in.Destinations[0].ConnectionsPerSecond, in.MaxNodes, in.Gateways = 40000, 1000, []GatewayShare{{"nat", 1000}}
+		}, []string{"nat: gateway nat needs 1,016 public IPs, more than the 300 of one Cloud NAT", "spread its subnetworks over gateways with at most 295 VMs each"}},
+		"more gateways than a network takes": {func(in *Input) { in.Destinations[0].ConnectionsPerSecond, in.MaxNodes = 40000, 1e6 },
+			[]string{"nat: needs 3,390 Cloud NAT gateways, more than the 250"}},
+		"gateways that do not hold the cluster": {func(in *Input) { in.Gateways = []GatewayShare{{"nat", 60}, {"nat2", 39}} },
+			[]string{"nat gateways: must hold all 100 VMs of cluster.maxNodes and surgeNodes together, got 99"}},
+		"two gateways of one name":       {func(in *Input) { in.Gateways = []GatewayShare{{"nat", 60}, {"nat", 60}} }, []string{`nat gateways: must have unique names, got "nat"`}},
+		"given IPs for several gateways": {func(in *Input) { in.Gateways, in.IPs = []GatewayShare{{"nat", 60}, {"b", 60}}, 5 }, []string{"nat.ips: must be left out with several gateways"}},
+		"a rule with too few IPs": {func(in *Input) { in.PortsPerVM, in.Rules = 8192, []NatRule{{"bank", 12}} },
+			[]string{"nat rule bank: must have at least 13 IPs, because every VM gets its ports on them too", "got 12"}},
+		"rules of a NAT gateway": {func(in *Input) {
+			in.Flavor, in.Rules, in.Gateways = NatGateway, []NatRule{{"bank", 0}}, []GatewayShare{{"a", 1}}
+		},
+			[]string{"nat rules: must be left out with flavor natgateway", "nat gateways: must be left out"}},
 		"no zones":                          {func(in *Input) { in.Zones = nil }, []string{"cluster.zones: needs at least 1 zone"}},
 		"no nodes":                          {func(in *Input) { in.Nodes = 0 }, []string{"cluster.nodes: must be between 1 and"}},
 		"fewer nodes at most than now":      {func(in *Input) { in.MaxNodes = 99 }, []string{"cluster.maxNodes: must be between the number of nodes, 100"}},

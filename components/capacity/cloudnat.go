@@ -39,7 +39,11 @@ func (s *sizer) cloudNat(ds []Destination) NatPlan {
 		plan.PortsPerVM = s.in.PortsPerVM
 		s.forcedPorts(plan, worst)
 	}
-	plan.IPs = s.cloudNatIPs(plan.PortsPerVM)
+	s.gateways = s.cloudNatGateways(plan.PortsPerVM)
+	for _, g := range s.gateways {
+		plan.IPs += g.IPs
+		plan.RuleIPs += g.RuleIPs
+	}
 	s.idlePorts(plan)
 	for _, d := range ds {
 		l := s.busiestNode(d)
@@ -94,33 +98,6 @@ func (s *sizer) forcedPorts(plan NatPlan, worst load) {
 	s.step("ports per VM, given", float64(given), erlangSource,
 		fmt.Sprintf("%s given, %s needed: still dropping, %s of new connections to %s from the busiest node find no port",
 			count(given), count(plan.RequiredPortsPerVM), percent(blocking), plan.Deciding))
-}
-
-// cloudNatIPs returns the public IPs for the blocks of all VMs there may ever be. A block may span IPs, so the ports are
-// counted over all IPs together.
-func (s *sizer) cloudNatIPs(ports int) int {
-	vms := s.in.MaxNodes + s.in.SurgeNodes
-	needed := ceilDiv(vms*ports, PortsPerNatIP)
-	arithmetic := fmt.Sprintf("(%s + %d surge) x %s ports / %s ports per IP = %s -> %s", plural(s.in.MaxNodes, "node"), s.in.SurgeNodes,
-		count(ports), count(PortsPerNatIP), number(float64(vms*ports)/PortsPerNatIP), plural(needed, "IP"))
-	s.step("public IPs of the NAT", float64(needed), cloudNatPage, arithmetic)
-	if needed > MaxIPsPerCloudNat {
-		s.list.Addf(s.in.Namespace+"nat", nil, "send the hottest destinations through the proxies, or lower cluster.maxNodes",
-			"needs more than the %d public IPs of one Cloud NAT: %s", MaxIPsPerCloudNat, arithmetic)
-	}
-	switch {
-	case s.in.IPs == 0:
-		return needed
-	case s.in.IPs < needed && !s.in.Insufficient:
-		s.list.Addf(s.in.Namespace+"nat.ips", s.in.IPs, "leave it out to have it computed",
-			"must be at least %d: %s; with fewer, new nodes get no NAT", needed, arithmetic)
-	case s.in.IPs < needed:
-		s.step("public IPs, given", float64(s.in.IPs), cloudNatPage, fmt.Sprintf("%s given, %d needed: only %s get ports at all, %s x %s / %s",
-			plural(s.in.IPs, "IP"), needed, plural(s.in.IPs*PortsPerNatIP/ports, "VM"), count(s.in.IPs), count(PortsPerNatIP), count(ports)))
-	default:
-		s.step("public IPs, given", float64(s.in.IPs), "", fmt.Sprintf("%s given, at least the %d needed", plural(s.in.IPs, "IP"), needed))
-	}
-	return s.in.IPs
 }
 
 // idlePorts shows what the fixed blocks leave unused: ports that no busy VM can borrow.

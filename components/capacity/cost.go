@@ -78,7 +78,7 @@ func all(ds []Destination, via Via) bool {
 
 // alternativeCost sizes the design in which every destination goes one way, with computed ports and the quota raised.
 func alternativeCost(in Input, via Via) CostLine {
-	in.PortsPerVM, in.IPs, in.Insufficient, in.MaxIPs = 0, 0, false, MaxIPsPerGateway
+	in.PortsPerVM, in.IPs, in.Insufficient, in.MaxIPs, in.Gateways = 0, 0, false, MaxIPsPerGateway, nil
 	ds := make([]Destination, len(in.Destinations))
 	for i, d := range in.Destinations {
 		ds[i] = d
@@ -90,6 +90,7 @@ func alternativeCost(in Input, via Via) CostLine {
 	in.Destinations = ds
 	s := newSizer(in, &problem.List{})
 	plan := Plan{Nat: s.nat(s.via(ViaNat)), Proxies: s.proxies(s.via(ViaProxy))}
+	plan.Gateways = s.gateways
 	if problems := s.list.All(); len(problems) > 0 {
 		return CostLine{Impossible: problems[0].Place + " " + problems[0].Rule}
 	}
@@ -98,7 +99,7 @@ func alternativeCost(in Input, via Via) CostLine {
 
 // price adds up the hourly list prices of a plan.
 func price(in Input, plan Plan) CostLine {
-	ips := plan.Nat.IPs + plan.Nat.ReserveIPs + plan.Proxies.IPs + plan.Proxies.ReserveIPs
+	ips := plan.Nat.IPs + plan.Nat.RuleIPs + plan.Nat.ReserveIPs + plan.Proxies.IPs + plan.Proxies.ReserveIPs
 	nat, natText, perGB := 0.0, "no NAT", 0.0
 	switch {
 	case plan.Nat.IPs == 0:
@@ -106,12 +107,9 @@ func price(in Input, plan Plan) CostLine {
 		zones := len(in.Zones)
 		nat, perGB = float64(zones)*gatewayHour, gatewayGB
 		natText = fmt.Sprintf("%s x $%g/h", plural(zones, "NAT gateway"), gatewayHour)
-	case in.Nodes <= cloudNatVMs:
-		nat, perGB = float64(in.Nodes)*cloudNatVMHour, cloudNatGB
-		natText = fmt.Sprintf("%s x $%g/h", plural(in.Nodes, "VM"), cloudNatVMHour)
 	default:
-		nat, perGB = cloudNatHour, cloudNatGB
-		natText = fmt.Sprintf("Cloud NAT for more than %d VMs $%g/h", cloudNatVMs, cloudNatHour)
+		perGB = cloudNatGB
+		nat, natText = cloudNatPrice(in.Nodes, plan.Gateways)
 	}
 	hourly := nat + float64(plan.Proxies.Total)*in.Proxies.HourlyUSD + float64(ips)*ipHour
 	proxiesText := "no proxies"

@@ -38,7 +38,14 @@ func (p Plan) resultRows() [][]string {
 	if p.Nat.IPs > 0 && p.Nat.Flavor == NatGateway {
 		nat = fmt.Sprintf("%s, %d per zone; %s decides", plural(p.Nat.IPs, "public IP"), p.Nat.IPsPerZone, p.Nat.Deciding)
 	} else if p.Nat.IPs > 0 {
-		nat = fmt.Sprintf("%s ports per VM, %s; %s decides", count(p.Nat.PortsPerVM), plural(p.Nat.IPs, "public IP"), p.Nat.Deciding)
+		ips := plural(p.Nat.IPs, "public IP")
+		if len(p.Gateways) > 1 {
+			ips += " on " + plural(len(p.Gateways), "gateway")
+		}
+		if p.Nat.RuleIPs > 0 {
+			ips += fmt.Sprintf(" and %d of NAT rules", p.Nat.RuleIPs)
+		}
+		nat = fmt.Sprintf("%s ports per VM, %s; %s decides", count(p.Nat.PortsPerVM), ips, p.Nat.Deciding)
 	}
 	if p.Proxies.Total > 0 {
 		proxies = fmt.Sprintf("%d, %d per zone, %s; %s decides", p.Proxies.Total, p.Proxies.PerZone, plural(p.Proxies.IPs, "public IP"), p.Proxies.Deciding)

@@ -10,7 +10,7 @@ import (
 // validate checks the input by small rules of their own; every rule sees the whole input.
 func validate(in Input, list *problem.List) {
 	for _, rule := range []func(Input, *problem.List){
-		validateCluster, validateNat, validatePortsPerVM, validateProxies, validateDestinations,
+		validateCluster, validateNat, validatePortsPerVM, validateGateways, validateRules, validateProxies, validateDestinations,
 	} {
 		rule(in, list)
 	}
