@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/internal/clock"
 )
 
@@ -25,10 +26,32 @@ func ReadPrevious(ctx *pulumi.Context) (*Previous, error) {
 	return &Previous{reference: reference}, nil
 }
 
-// Output returns one of the outputs, nil if there was none, for example before the first update or after one that failed
-// early.
-func (p *Previous) Output(name string) pulumi.AnyOutput {
-	return p.reference.GetOutput(pulumi.String(name))
+// Output returns one of the outputs as maps, slices and scalars, nil if there was none, for example before the first update or
+// after one that failed early. It is known at once, in a preview too, so it may decide which resources there are.
+func (p *Previous) Output(name string) (any, error) {
+	details, err := p.reference.GetOutputDetails(name)
+	if err != nil {
+		return nil, fmt.Errorf("previous output %s: %w", name, err)
+	}
+	return details.Value, nil
+}
+
+// Allowlist returns the allow list of the last update, nil if there was none. One that cannot be read is an error: what it
+// promised to partners would be forgotten.
+func (p *Previous) Allowlist() (*allowlist.Document, error) {
+	value, err := p.Output("allowlist")
+	if value == nil || err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("previous output allowlist: %w", err)
+	}
+	document, err := allowlist.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("previous output allowlist: %w", err)
+	}
+	return &document, nil
 }
 
 // NextSerial returns the serial of a document: that of the previous one if the content is the same, and the time in Unix

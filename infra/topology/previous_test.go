@@ -3,6 +3,10 @@ package topology
 import (
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/components/pulumitest"
 	"github.com/sallyport/sallyport/internal/clock"
 )
 
@@ -30,5 +34,49 @@ func TestSerialsRiseWithTheContentOnly(t *testing.T) {
 	}
 	if _, err := NextSerial(nil, 7); err == nil {
 		t.Error("content that is no object was accepted")
+	}
+}
+
+func TestPreviousOutputsOfAStack(t *testing.T) {
+	document := map[string]any{
+		"version": 1, "stack": "prod", "serial": 3,
+		"entries": []any{map[string]any{
+			"ip": "198.51.100.7", "cloud": "aws", "region": "eu-west-1", "kind": "nat", "slot": "nat-a-1", "state": "active", "partners": []any{},
+		}},
+	}
+	for name, c := range map[string]struct {
+		outputs map[string]any
+		serial  uint64
+		problem bool
+	}{
+		"the first update":       {map[string]any{}, 0, false},
+		"a later update":         {map[string]any{"allowlist": document}, 3, false},
+		"outputs that were lost": {map[string]any{"allowlist": "nonsense"}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			recorder := pulumitest.New(func(token, _ string, _ resource.PropertyMap) map[string]any {
+				if token != "pulumi:pulumi:StackReference" {
+					return nil
+				}
+				return map[string]any{"outputs": c.outputs}
+			})
+			err := recorder.Run("sallyport", "prod", t.TempDir(), nil, func(ctx *pulumi.Context) error {
+				previous, err := ReadPrevious(ctx)
+				if err != nil {
+					return err
+				}
+				got, err := previous.Allowlist()
+				if (err != nil) != c.problem {
+					t.Errorf("got %v", err)
+				}
+				if c.serial == 0 && got != nil || c.serial != 0 && (got == nil || got.Serial != c.serial) {
+					t.Errorf("got %+v, want serial %d", got, c.serial)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
