@@ -1,6 +1,6 @@
-// Package manifests holds Kubernetes objects as plain trees and registers them with Pulumi.
+// Package manifests holds Kubernetes objects as plain trees. It is pure; package registrar registers them with Pulumi.
 //
-// Components render objects; nothing else of them knows Pulumi, so the same objects are compared with golden files, validated
+// Components render objects and know nothing of Pulumi, so the same objects are compared with golden files, validated
 // against the API's own schemas and applied to a real API server in tests. The typed packages of the Kubernetes provider's SDK
 // are not used: they take minutes to compile, and what they check is checked against the schemas themselves.
 package manifests

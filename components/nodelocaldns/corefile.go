@@ -10,6 +10,7 @@ package nodelocaldns
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"text/template"
@@ -30,6 +31,13 @@ const (
 type Corefile struct {
 	// Address is where the cache listens. Default DefaultAddress.
 	Address string
+	// TakenOver is the address of the cluster's DNS if the cache listens there as well. Empty: it does not. The upstreams must then
+	// be reached at other addresses, or the cache would ask itself.
+	TakenOver string
+	// MetricsHost is where Prometheus finds the figures. Default Address, which only the node itself reaches.
+	MetricsHost string
+	// Lameduck is how long the cache goes on answering after it was told to stop. Default 0.
+	Lameduck time.Duration
 	// ClusterDomain is the domain of the cluster's own names. Default cluster.local.
 	ClusterDomain string
 	// ClusterDNS are the addresses of the cluster's DNS (kube-dns). At least one.
@@ -40,6 +48,8 @@ type Corefile struct {
 	ProxiedHosts []string
 	// Resolver is the agent's address, host:port. Needed when ProxiedHosts is not empty.
 	Resolver string
+	// Standby is the address of a second agent on the node, asked as well and instead of the first while that restarts. May be empty.
+	Standby string
 	// ProxiedTTL is how long a proxy's address is kept after a lookup: the shorter, the sooner a dead proxy is forgotten.
 	// Default 1 s.
 	ProxiedTTL time.Duration
@@ -70,6 +80,9 @@ func (c Corefile) withDefaults() Corefile {
 	if c.Address == "" {
 		c.Address = DefaultAddress
 	}
+	if c.MetricsHost == "" {
+		c.MetricsHost = c.Address
+	}
 	if c.ClusterDomain == "" {
 		c.ClusterDomain = "cluster.local"
 	}
@@ -99,7 +112,16 @@ func (c Corefile) validate() error {
 	if c.ProxiedTTL < time.Second || c.ProxiedTTL > time.Minute {
 		errs = append(errs, fmt.Errorf("corefile: proxiedTTL: must be 1s to 1m, got %s", c.ProxiedTTL))
 	}
-	for _, value := range append(append([]string{c.Address, c.ClusterDomain, c.Resolver}, c.ClusterDNS...), append(c.Upstreams, c.ProxiedHosts...)...) {
+	if c.Standby != "" && c.Resolver == "" {
+		errs = append(errs, fmt.Errorf("corefile: standby: needs a resolver beside it, got %q alone", c.Standby))
+	}
+	if c.TakenOver != "" && (slices.Contains(c.ClusterDNS, c.TakenOver) || slices.Contains(c.Upstreams, c.TakenOver)) {
+		errs = append(errs, fmt.Errorf("corefile: takenOver: must not be asked as well, which is a loop, got %q", c.TakenOver))
+	}
+	if c.Lameduck < 0 || c.Lameduck > time.Minute {
+		errs = append(errs, fmt.Errorf("corefile: lameduck: must be 0s to 1m, got %s", c.Lameduck))
+	}
+	for _, value := range append(append([]string{c.Address, c.MetricsHost, c.TakenOver, c.ClusterDomain, c.Resolver, c.Standby}, c.ClusterDNS...), append(c.Upstreams, c.ProxiedHosts...)...) {
 		if strings.ContainsAny(value, " \t\r\n{}\"#") {
 			errs = append(errs, fmt.Errorf("corefile: no value may hold spaces, braces, quotes or #, got %q", value))
 		}
@@ -128,7 +150,7 @@ func zones(hosts []string) []string {
 var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.FuncMap{"join": strings.Join}).Parse(
 	`{{.ClusterDomain}}:53 in-addr.arpa:53 ip6.arpa:53 {
     errors
-    bind {{.Address}}
+    bind {{.Address}}{{with .TakenOver}} {{.}}{{end}}
     cache {
         success 9984 30
         denial 9984 5
@@ -140,26 +162,28 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
         force_tcp
         max_concurrent {{.MaxConcurrent}}
     }
-    prometheus {{.Address}}:{{.MetricsPort}}
-    health {{.Address}}:{{.HealthPort}}
+    prometheus {{.MetricsHost}}:{{.MetricsPort}}
+    health {{.Address}}:{{.HealthPort}}{{if .Lameduck}} {
+        lameduck {{.Lameduck}}
+    }{{end}}
 }
 {{- if .Zones}}
 {{range $i, $zone := .Zones}}{{if $i}} {{end}}{{$zone}}:53{{end}} {
     errors
-    bind {{.Address}}
+    bind {{.Address}}{{with .TakenOver}} {{.}}{{end}}
     loadbalance
     cache {{.ProxiedTTLSecond}} {
         serve_stale {{.StaleSeconds}}s verify
     }
-    forward . {{.Resolver}} {
+    forward . {{.Resolver}}{{with .Standby}} {{.}}{{end}} {
         max_concurrent {{.MaxConcurrent}}
     }
-    prometheus {{.Address}}:{{.MetricsPort}}
+    prometheus {{.MetricsHost}}:{{.MetricsPort}}
 }
 {{- end}}
 .:53 {
     errors
-    bind {{.Address}}
+    bind {{.Address}}{{with .TakenOver}} {{.}}{{end}}
     loadbalance
     cache 30 {
         serve_stale {{.StaleSeconds}}s verify
@@ -169,6 +193,6 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
         force_tcp
         max_concurrent {{.MaxConcurrent}}
     }
-    prometheus {{.Address}}:{{.MetricsPort}}
+    prometheus {{.MetricsHost}}:{{.MetricsPort}}
 }
 `))

@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/sallyport/sallyport/components/capacity"
-	"github.com/sallyport/sallyport/components/manifests"
+	"github.com/sallyport/sallyport/components/manifests/registrar"
 	"github.com/sallyport/sallyport/components/stack"
 	"github.com/sallyport/sallyport/infra/topology"
 )
@@ -86,7 +86,7 @@ func newDeployment(ctx *pulumi.Context, in Input) (*deployment, error) {
 	if kubeconfig != nil {
 		kubeconfig = pulumi.ToSecret(kubeconfig).(pulumi.StringOutput)
 	}
-	provider, err := manifests.NewProvider(ctx, "kubernetes", kubeconfig, optional(d.section.Context))
+	provider, err := registrar.NewProvider(ctx, "kubernetes", kubeconfig, optional(d.section.Context))
 	if err != nil {
 		return nil, err
 	}

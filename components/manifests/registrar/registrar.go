@@ -1,4 +1,5 @@
-package manifests
+// Package registrar registers Kubernetes objects, as package manifests holds them, with Pulumi. It is the only place that does.
+package registrar
 
 import (
 	"encoding/json"
@@ -7,7 +8,12 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/components/manifests"
 )
+
+// Object is a Kubernetes object.
+type Object = manifests.Object
 
 // ProviderVersion is the version of the Kubernetes provider that objects are registered with.
 const ProviderVersion = "4.25.0"
@@ -32,7 +38,7 @@ type Late[V any] struct {
 
 // Register registers objects that depend on no other resource. Names are "<prefix>-<kind>-<namespace>-<name>".
 func Register(ctx *pulumi.Context, prefix string, objects []Object, opts ...pulumi.ResourceOption) ([]*Resource, error) {
-	if err := Check(prefix, objects); err != nil {
+	if err := manifests.Check(prefix, objects); err != nil {
 		return nil, err
 	}
 	all := make([]*Resource, len(objects))
@@ -80,7 +86,7 @@ func renderSamples[V any](prefix string, values [2]V, render func(V) ([]Object, 
 		if samples[i], err = render(value); err != nil {
 			return samples, err
 		}
-		if err := Check(prefix, samples[i]); err != nil {
+		if err := manifests.Check(prefix, samples[i]); err != nil {
 			return samples, err
 		}
 	}
@@ -133,7 +139,7 @@ func register(ctx *pulumi.Context, prefix string, o Object, props pulumi.Map, op
 
 // Read looks an object up that is not ours. It fails if there is none.
 func Read(ctx *pulumi.Context, name, apiVersion, kind, namespace, object string, opts ...pulumi.ResourceOption) (*Resource, error) {
-	r, o := &Resource{}, New(apiVersion, kind, namespace, object)
+	r, o := &Resource{}, manifests.New(apiVersion, kind, namespace, object)
 	id := object
 	if namespace != "" {
 		id = namespace + "/" + object
