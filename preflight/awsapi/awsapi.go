@@ -136,7 +136,7 @@ const maxDetail = 240
 // oneLine makes a text fit into a message.
 func oneLine(text string) string {
 	text, _, _ = strings.Cut(text, " Encoded authorization failure message")
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 	if len(text) > maxDetail {
 		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
 	}
