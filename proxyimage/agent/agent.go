@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sallyport/sallyport/proxyimage/agent/cloudwatch"
 	"github.com/sallyport/sallyport/proxyimage/agent/reap"
 )
 
@@ -75,11 +76,11 @@ func Run(lookup func(string) (string, bool), log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return supervise(s, w, m, reaper, logger)
+	return supervise(s, w, m, reaper, log, logger)
 }
 
 // supervise runs the worker and the HTTP server until a signal, then drains.
-func supervise(s settings, w worker, m *metrics, reaper *reap.Reaper, logger *slog.Logger) error {
+func supervise(s settings, w worker, m *metrics, reaper *reap.Reaper, log io.Writer, logger *slog.Logger) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -95,6 +96,10 @@ func supervise(s settings, w worker, m *metrics, reaper *reap.Reaper, logger *sl
 	group.Go(func() { reaper.Run(ctx) })
 	group.Go(func() { failed <- serve() })
 	group.Go(func() { failed <- w.run(ctx) })
+	if d := s.cloudWatch; d != nil {
+		ready := func() bool { return len(w.ready().Problems) == 0 }
+		group.Go(func() { cloudwatch.New(*d, m.registry, ready, log, logger).Run(ctx) })
+	}
 	select {
 	case received := <-signals:
 		logger.Info("draining", "signal", received.String(), "limit", s.drain.String())

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/proxyimage/agent/cloudwatch"
 	"github.com/sallyport/sallyport/proxyimage/agent/source"
 )
 
@@ -48,6 +49,7 @@ type settings struct {
 	accessLogSample   float64 // share of forwarded connections that are logged
 	haproxy           string
 	logLevel          slog.Level
+	cloudWatch        *cloudwatch.Dimensions // nil: no figures in the log
 	pool              poolSettings
 }
 
@@ -92,6 +94,13 @@ func settingsFromEnv(lookup func(string) (string, bool)) (settings, error) {
 	s.httpListen = r.text("SALLYPORT_HTTP_LISTEN", httpListen)
 	if listen := r.text("SALLYPORT_LISTEN", ""); listen != "" {
 		s.listen = r.address("SALLYPORT_LISTEN", listen)
+	}
+	if text := r.text("SALLYPORT_CLOUDWATCH", ""); text != "" {
+		dimensions, err := cloudwatch.ParseDimensions(text)
+		if err != nil {
+			r.problem("SALLYPORT_CLOUDWATCH", err.Error(), text)
+		}
+		s.cloudWatch = &dimensions
 	}
 	if err := s.logLevel.UnmarshalText([]byte(r.text("SALLYPORT_LOG_LEVEL", "info"))); err != nil {
 		r.problem("SALLYPORT_LOG_LEVEL", "must be debug, info, warn or error", r.text("SALLYPORT_LOG_LEVEL", ""))

@@ -43,6 +43,7 @@ func TestSettingsNameEveryProblem(t *testing.T) {
 		"polling without a pause":   {"SALLYPORT_ROUTES_POLL", "10ms", "must be 1s to 10m"},
 		"negative client limit":     {"SALLYPORT_CLIENT_CONNECTIONS", "-1", "must be 0 (no limit)"},
 		"audit that is no boolean":  {"SALLYPORT_AUDIT", "yes", "must be true or false"},
+		"CloudWatch without a slot": {"SALLYPORT_CLOUDWATCH", "stack=prod,zone=a", "must name stack, zone and slot"},
 		"sample above 1":            {"SALLYPORT_ACCESS_LOG_SAMPLE", "1.5", "must be a number from 0 to 1"},
 		"sample that is no number":  {"SALLYPORT_ACCESS_LOG_SAMPLE", "NaN", "must be a number from 0 to 1"},
 		"relative state directory":  {"SALLYPORT_STATE_DIR", "state", "must be an absolute path"},

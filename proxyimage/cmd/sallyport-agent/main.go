@@ -10,6 +10,7 @@
 //	SALLYPORT_DRAIN            longest time from SIGTERM to the end, 30s
 //	SALLYPORT_PROBE_INTERVAL   how often resolvers ask a proxy for its health, 500ms
 //	SALLYPORT_LOG_LEVEL        debug, info, warn or error, info
+//	SALLYPORT_CLOUDWATCH       stack=<stack>,zone=<zone>,slot=<slot>: figures once a minute as lines of the log, for CloudWatch, none
 //	SALLYPORT_LISTEN           passthrough: address of the frontends, all
 //	SALLYPORT_SOURCE_IPS       passthrough: source addresses, the kernel's choice
 //	SALLYPORT_IDLE_TIMEOUT     end of a connection without traffic, passthrough: 1h, pool: 5m, at most 340s
