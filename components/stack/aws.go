@@ -106,9 +106,6 @@ type AWSAddresses struct {
 	// Existing brings Elastic IPs that belong to somebody else, by address name: {nat-eu-west-1a-1: eipalloc-...}. They are
 	// used, never changed and never released.
 	Existing map[string]string `json:"existing,omitempty"`
-	// Released are the names of addresses that are no longer needed and may be given back. The first update marks them as
-	// retired in the allowlist and lifts their protection, the next one releases them. For ever: they cannot be had again.
-	Released []string `json:"released,omitempty"`
 }
 
 // Defaults fills in what a user may leave out.

@@ -60,7 +60,7 @@ func validateAWS(s *Stack, list *problem.List) {
 	case s.AWS != nil:
 		for _, rule := range []func(string, *Stack, *problem.List){
 			validateAWSRegion, validateAWSVPC, validateAWSSubnets, validateAWSRouteTables, validateAWSEndpoint,
-			validateAWSPool, validateAWSExisting, validateAWSReleased,
+			validateAWSPool, validateAWSExisting,
 			validateAWSMachine, validateAWSImage, validateAWSSlots, validateAWSPrivateIPs,
 			validateAWSClients, validateAWSLoadBalancer, validateAWSAlarms, validateAWSTags,
 		} {
@@ -139,22 +139,6 @@ func validateAWSExisting(place string, s *Stack, list *problem.List) {
 			list.Addf(here, id, "give each address one Elastic IP", "must be unique and %s is the same", problem.Child(at, other))
 		}
 		taken[id] = name
-	}
-}
-
-func validateAWSReleased(place string, s *Stack, list *problem.List) {
-	at := place + ".addresses.released"
-	for i, name := range s.AWS.Addresses.Released {
-		here := problem.Index(at, i)
-		_, brought := s.AWS.Addresses.Existing[name]
-		switch {
-		case !destinations.IsLabel(name):
-			list.Add(here, "must be the name of an address, as the output addresses has it", name, "for example nat-eu-west-1a-2")
-		case slices.Index(s.AWS.Addresses.Released, name) < i:
-			list.Add(here, "must be unique", name, "remove one of the two")
-		case brought:
-			list.Add(here, "must not be an existing address, which is not this stack's to release", name, "remove it here, and from existing when it is not needed")
-		}
 	}
 }
 
