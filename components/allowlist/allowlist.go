@@ -8,10 +8,11 @@ package allowlist
 import (
 	"net/netip"
 	"slices"
+	"time"
 )
 
-// Version is the format written by this release.
-const Version = 1
+// Version is the format written by this release. Documents of version 1, which have no dates, are read too.
+const Version = 2
 
 // Kind says what owns an IP.
 type Kind string
@@ -44,18 +45,29 @@ type Entry struct {
 	Region string     `json:"region"` // empty in stack local
 	Zone   string     `json:"zone,omitempty"`
 	Kind   Kind       `json:"kind"`
-	Slot   string     `json:"slot"` // stable name of the owner, for example "proxy-a-1"
-	State  State      `json:"state"`
+	Slot   string     `json:"slot"` // what the IP serves or served last, for example "proxy-a-1-1"; stable
+	// Address names what the cloud allocated, if it is not named after the slot: headroom that came into use, for example
+	// "nat-reserve-1". Empty if it is.
+	Address string `json:"address,omitempty"`
+	State   State  `json:"state"`
 	// Partners are those whose destinations this IP serves, sorted. Empty if it serves none yet.
 	Partners []string `json:"partners"`
+	// Dates are the turning points of the IP's life. Zero in documents of version 1.
+	Dates Dates `json:"dates,omitzero"`
+	// Told is when a document had the IP first for each partner. Empty in documents of version 1.
+	Told map[string]time.Time `json:"told,omitempty"`
+	// Confirmed is when each partner said that it lists the IP. Partners who did not are left out.
+	Confirmed map[string]time.Time `json:"confirmed,omitempty"`
 }
 
 // Document is what is handed out. Entries are sorted by IP.
 type Document struct {
-	Version int     `json:"version"`
-	Stack   string  `json:"stack"`
-	Serial  uint64  `json:"serial"` // rises with every change of the entries; at least 1
-	Entries []Entry `json:"entries"`
+	Version int    `json:"version"`
+	Stack   string `json:"stack"`
+	Serial  uint64 `json:"serial"` // rises with every change of the entries; at least 1
+	// ValidFrom is when the entries became what they are. Zero in documents of version 1.
+	ValidFrom time.Time `json:"validFrom,omitzero"`
+	Entries   []Entry   `json:"entries"`
 }
 
 // Build makes a document of entries in any order. It returns [ErrIncomplete], among all other problems, if an IP is missing or
@@ -69,16 +81,33 @@ func Build(stack string, serial uint64, entries []Entry) (Document, error) {
 	return d, nil
 }
 
-// normalize sorts entries and partners and lets no list be null. The entries' partners are copied before they are changed.
+// normalize sorts entries and partners, writes dates in UTC, and lets no list be null. What the entries refer to is copied before it
+// is changed.
 func (d *Document) normalize() {
+	d.ValidFrom = d.ValidFrom.UTC()
 	for i := range d.Entries {
-		partners := append([]string{}, d.Entries[i].Partners...)
-		slices.Sort(partners)
-		d.Entries[i].Partners = slices.Compact(partners)
+		d.Entries[i].normalize()
 	}
 	slices.SortStableFunc(d.Entries, func(a, b Entry) int { return a.IP.Compare(b.IP) })
 	if d.Entries == nil {
 		d.Entries = []Entry{}
+	}
+}
+
+func (e *Entry) normalize() {
+	e.Partners = sortedPartners(e.Partners)
+	for _, date := range []*time.Time{&e.Dates.Listed, &e.Dates.Announced, &e.Dates.Active, &e.Dates.Draining, &e.Dates.Retired, &e.Dates.Expected} {
+		*date = date.UTC()
+	}
+	for _, dates := range []*map[string]time.Time{&e.Told, &e.Confirmed} {
+		var copied map[string]time.Time
+		for partner, date := range *dates {
+			if copied == nil {
+				copied = map[string]time.Time{}
+			}
+			copied[partner] = date.UTC()
+		}
+		*dates = copied
 	}
 }
 

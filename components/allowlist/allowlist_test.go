@@ -157,7 +157,7 @@ func TestParseIsStrict(t *testing.T) {
 	for name, test := range map[string]struct{ old, new, want string }{
 		"an unknown key":      {`"serial": 7`, `"serial": 7, "extra": 1`, `extra: unknown key "extra"`},
 		"a key given twice":   {`"serial": 7`, `"serial": 7, "serial": 8`, `serial: must not be given twice`},
-		"a newer version":     {`"version": 1`, `"version": 2`, `version: must be 1, got 2; use the release`},
+		"a newer version":     {`"version": 2`, `"version": 3`, `version: must be 1 to 2, got 3; use the release`},
 		"a negative serial":   {`"serial": 7`, `"serial": -7`, `serial: needs a whole number that is not negative, got -7`},
 		"no serial":           {`"serial": 7`, `"serial": 0`, `serial: must be at least 1, got 0`},
 		"no address":          {`"198.51.100.9"`, `"198.51.100.999"`, `entries[1].ip: needs an IP address, got "198.51.100.999"`},

@@ -2,9 +2,11 @@ package allowlist
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Change is an IP that is in both documents and not the same.
@@ -82,12 +84,38 @@ func changes(before, after Entry) []string {
 		{"cloud", before.Cloud, after.Cloud},
 		{"region", before.Region, after.Region},
 		{"zone", before.Zone, after.Zone},
+		{"address", before.Address, after.Address},
+		{"listed", date(before.Dates.Listed), date(after.Dates.Listed)},
+		{"announced", date(before.Dates.Announced), date(after.Dates.Announced)},
+		{"active", date(before.Dates.Active), date(after.Dates.Active)},
+		{"draining", date(before.Dates.Draining), date(after.Dates.Draining)},
+		{"retired", date(before.Dates.Retired), date(after.Dates.Retired)},
+		{"expected", date(before.Dates.Expected), date(after.Dates.Expected)},
+		{"told", dates(before.Told), dates(after.Told)},
+		{"confirmed", dates(before.Confirmed), dates(after.Confirmed)},
 	} {
 		if field.before != field.after {
 			found = append(found, fmt.Sprintf("%s %s -> %s", field.name, orNone(field.before), orNone(field.after)))
 		}
 	}
 	return found
+}
+
+// date writes a date, and nothing for one that has not come.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return day(t)
+}
+
+// dates writes a date per partner, sorted.
+func dates(of map[string]time.Time) string {
+	var words []string
+	for _, partner := range slices.Sorted(maps.Keys(of)) {
+		words = append(words, partner+"="+day(of[partner]))
+	}
+	return strings.Join(words, " ")
 }
 
 func orNone(text string) string {

@@ -3,6 +3,7 @@ package allowlist
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/problem"
 )
@@ -40,9 +41,18 @@ func (d Document) ForPartner(partner string) (Document, error) {
 		headroom := len(e.Partners) == 0 && (e.State == StateReserved || e.State == StateAnnounced) && kinds[e.Kind]
 		if headroom || slices.Contains(e.Partners, partner) {
 			e.Partners = []string{partner}
+			e.Told, e.Confirmed = only(e.Told, partner), only(e.Confirmed, partner)
 			entries = append(entries, e)
 		}
 	}
 	d.Entries = entries
 	return d, nil
+}
+
+// only is what a map says of one partner.
+func only(dates map[string]time.Time, partner string) map[string]time.Time {
+	if date, known := dates[partner]; known {
+		return map[string]time.Time{partner: date}
+	}
+	return nil
 }

@@ -3,8 +3,10 @@ package allowlist
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/problem"
 )
@@ -35,8 +37,8 @@ func (d Document) Validate() error {
 }
 
 func (d Document) validate(list *problem.List) {
-	if d.Version != Version {
-		list.Addf("version", d.Version, "use the release of sallyport that wrote it", "must be %d", Version)
+	if d.Version < 1 || d.Version > Version {
+		list.Addf("version", d.Version, "use the release of sallyport that wrote it", "must be 1 to %d", Version)
 	}
 	if !stackName.MatchString(d.Stack) {
 		list.Add("stack", "must be the name of a Pulumi stack", d.Stack, "")
@@ -65,6 +67,10 @@ func (e Entry) validate(at string, list *problem.List) {
 	if !label.MatchString(e.Slot) {
 		list.Add(at+".slot", labelRule, e.Slot, "")
 	}
+	if e.Address != "" && !label.MatchString(e.Address) {
+		list.Add(at+".address", labelRule, e.Address, "")
+	}
+	e.validateDates(at, list)
 	for i, partner := range e.Partners {
 		if !label.MatchString(partner) {
 			list.Add(problem.Index(at+".partners", i), labelRule, partner, "")
@@ -76,6 +82,30 @@ func (e Entry) validate(at string, list *problem.List) {
 		list.Add(at+".ip", "must be a plain IPv4 or IPv6 address", ip, "")
 	case ip.IsPrivate() || !ip.IsGlobalUnicast():
 		list.Add(at+".ip", "must be a public address", ip, "partners never see this one")
+	}
+}
+
+// validateDates checks that the turning points come in the order of a life, and that the state's own date is there if any is.
+func (e Entry) validateDates(at string, list *problem.List) {
+	before := time.Time{}
+	for _, step := range []struct {
+		name string
+		date time.Time
+	}{{"listed", e.Dates.Listed}, {"active", e.Dates.Active}, {"draining", e.Dates.Draining}, {"retired", e.Dates.Retired}} {
+		if !step.date.IsZero() && step.date.Before(before) && step.name != "active" { // traffic may be older than the document
+			list.Addf(at+".dates."+step.name, day(step.date), "", "must not come before the state before it, %s", day(before))
+		}
+		before = latest(before, step.date)
+	}
+	for _, of := range []struct {
+		name  string
+		dates map[string]time.Time
+	}{{"told", e.Told}, {"confirmed", e.Confirmed}} {
+		for _, partner := range slices.Sorted(maps.Keys(of.dates)) {
+			if !label.MatchString(partner) {
+				list.Add(at+"."+of.name, "must have partners as keys, which are DNS labels", partner, "")
+			}
+		}
 	}
 }
 

@@ -104,14 +104,6 @@ type Proxies struct {
 	HourlyUSD float64 `json:"hourlyUSD,omitempty"`
 }
 
-// Allowlist configures what partners are given.
-type Allowlist struct {
-	// Reserve is the number of extra public IPs per kind (nat, proxy) that are published before they carry traffic. Default 0.
-	Reserve int `json:"reserve,omitempty"`
-	// Protect guards public IPs against deletion. Default true on clouds, false in stack local.
-	Protect *bool `json:"protect,omitempty"`
-}
-
 // Lab configures what only stack local has.
 type Lab struct {
 	// PodsPerNode is the number of test pods per node, 1 to 8. Default 1.

@@ -99,7 +99,7 @@ func TestAMinimalStackGetsAllDefaults(t *testing.T) {
 		},
 		Nat:       Nat{Flavor: FlavorCloudNat, TimeWaitSeconds: 120, BlockingTarget: 1e-6, MaxIPsPerGateway: 2},
 		Proxies:   Proxies{SparePerZone: pointer(1), IPsPerProxy: 1, ConnectionsPerSecond: 2000, MaxConnections: 50000, DrainSeconds: 30, HourlyUSD: 0.08},
-		Allowlist: Allowlist{Protect: pointer(false)},
+		Allowlist: Allowlist{Protect: pointer(false), Drain: "7d", Founding: FoundingOpen},
 		Lab:       Lab{PodsPerNode: 1},
 	}
 	if got := read(t, "minimal"); !reflect.DeepEqual(got, want) {

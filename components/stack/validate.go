@@ -36,7 +36,7 @@ func validate(s *Stack, list *problem.List) {
 		validateCloud, validatePreflight, validateZones, validateNodes, validateSkew, validateAliasRanges,
 		validateFlavor, validateTimeWait, validateBlocking, validatePortsPerVM, validateInsufficient, validateMaxIPs,
 		validateAWS, validateGCP, validateKubernetes,
-		validateProxies, validateIPsPerProxy, validateReserve,
+		validateProxies, validateIPsPerProxy, validateReserve, validateNotice, validateIPRecords, validatePublish,
 		validateLabNodes, validatePods, validateUnlistedHosts, validateStalePartners,
 	} {
 		rule(s, list)
@@ -158,10 +158,6 @@ func validateIPsPerProxy(s *Stack, list *problem.List) {
 	if s.Cloud == CloudGCP && ips > 1 && ips <= maxIPsOfProxy {
 		list.Add(place, "must be 1 with cloud gcp, where one interface has one external IP", ips, "more proxies are made instead")
 	}
-}
-
-func validateReserve(s *Stack, list *problem.List) {
-	between(list, Namespace+"allowlist.reserve", s.Allowlist.Reserve, 0, maxReserve, "leave it out for 0")
 }
 
 // number is what a bound applies to.
