@@ -1,30 +1,18 @@
 package elasticip
 
 import (
-	"strings"
-
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-)
 
-// The tags of every address, which is how a person, doctor and verify find it again without the state. All but the slot's and
-// the stack's are written once, at allocation: a change of destinations must not touch an address.
-const (
-	TagStack    = "sallyport:stack"
-	TagKind     = "sallyport:kind"
-	TagSlot     = "sallyport:slot"
-	TagPartners = "sallyport:partners"
-	TagSince    = "sallyport:since"
+	"github.com/sallyport/sallyport/components/allowlist"
 )
-
-// maxTagValue is the length up to which EC2 takes a tag's value. Amazon EC2 user guide, "Tag your resources", 2023-06-15.
-const maxTagValue = 256
 
 // settled are inputs that count when an address is allocated and never again. The provider replaces an address for a change of
-// the first five, and a replaced address is a lost one.
+// the first five, and a replaced address is a lost one. The tags are facts of the allocation: a change of destinations must not
+// touch an address. The other tags are kept right.
 var settled = []string{
 	"domain", "publicIpv4Pool", "ipamPoolId", "address", "networkBorderGroup",
-	`tags["` + TagPartners + `"]`, `tags["` + TagSince + `"]`,
+	`tags["` + allowlist.TagPartners + `"]`, `tags["` + allowlist.TagSince + `"]`,
 }
 
 // createAddress allocates one address, or reads one that was brought.
@@ -37,7 +25,7 @@ func (args *AddressesArgs) createAddress(ctx *pulumi.Context, parent *Addresses,
 		}
 		return Allocated{AllocationID: brought.ID().ToStringOutput(), PublicIP: brought.PublicIp}, nil
 	}
-	in := &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: pulumi.ToStringMap(args.tags(address))}
+	in := &ec2.EipArgs{Domain: pulumi.String("vpc"), Tags: args.tags(address)}
 	switch args.Source {
 	case SourceBYOIP:
 		in.PublicIpv4Pool = pulumi.String(args.Pool)
@@ -55,24 +43,9 @@ func (args *AddressesArgs) createAddress(ctx *pulumi.Context, parent *Addresses,
 	return Allocated{AllocationID: made.AllocationId, PublicIP: made.PublicIp}, nil
 }
 
-// tags say whose address it is.
-func (args *AddressesArgs) tags(address Address) map[string]string {
-	return map[string]string{
-		"Name":      args.Stack + "-" + address.Name,
-		TagStack:    args.Stack,
-		TagKind:     args.Kind,
-		TagSlot:     address.Name,
-		TagPartners: partnersTag(args.Partners),
-		TagSince:    args.Since,
-	}
-}
-
-// partnersTag joins the partners as far as a tag holds them; whole names only, and a "+" in place of the rest.
-func partnersTag(partners []string) string {
-	text := strings.Join(partners, " ")
-	if len(text) <= maxTagValue {
-		return text
-	}
-	cut := strings.LastIndexByte(text[:maxTagValue-1], ' ')
-	return text[:cut] + " +"
+// tags are those of the address, and its name in the console.
+func (args *AddressesArgs) tags(address Address) pulumi.StringMap {
+	tags := pulumi.ToStringMap(address.Tags)
+	tags["Name"] = pulumi.String(args.Stack + "-" + address.Name)
+	return tags
 }

@@ -40,18 +40,17 @@ type Address struct {
 	PublicIP string
 	// Released lifts the protection, so that the address is given back when it is no longer declared.
 	Released bool
+	// Tags say whose address it is, for those who look without the state: allowlist.Tags. Of an address that was brought none are
+	// written.
+	Tags map[string]string
 }
 
 // AddressesArgs are the arguments of NewAddresses.
 type AddressesArgs struct {
-	// Stack is the name that the tags carry.
+	// Stack is the stack's name, for the addresses' names in the console.
 	Stack string
 	// Kind is what the addresses are for: nat or proxy.
 	Kind string
-	// Partners are those who list the addresses, sorted; written to the tags at allocation. Empty: nobody.
-	Partners []string
-	// Since is the day of allocation as it is written to the tags, 2006-01-02.
-	Since string
 	// Source is where new addresses come from. Default amazon.
 	Source Source
 	// Pool is the id of the pool. Empty if and only if Source is amazon.
@@ -131,7 +130,7 @@ func (args *AddressesArgs) inputs() pulumi.Map {
 		})
 	}
 	return pulumi.Map{
-		"kind": pulumi.String(args.Kind), "partners": pulumi.ToStringArray(args.Partners), "source": pulumi.String(args.Source),
-		"pool": pulumi.String(args.Pool), "keep": pulumi.Bool(args.Keep), "addresses": addresses,
+		"kind": pulumi.String(args.Kind), "source": pulumi.String(args.Source), "pool": pulumi.String(args.Pool),
+		"keep": pulumi.Bool(args.Keep), "addresses": addresses,
 	}
 }

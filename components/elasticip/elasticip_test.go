@@ -20,13 +20,17 @@ func outputs(_, name string, _ resource.PropertyMap) map[string]any {
 
 func arguments() *AddressesArgs {
 	return &AddressesArgs{
-		Stack: "prod", Kind: "nat", Partners: []string{"ledger", "payments"}, Since: "2026-11-20", Keep: true,
+		Stack: "prod", Kind: "nat", Keep: true,
 		Addresses: []Address{
-			{Name: "nat-a-1"},
+			{Name: "nat-a-1", Tags: tags("nat-a-1")},
 			{Name: "nat-a-2", AllocationID: "eipalloc-0123456789abcdef0"},
-			{Name: "nat-b-1", Released: true},
+			{Name: "nat-b-1", Released: true, Tags: tags("nat-b-1")},
 		},
 	}
+}
+
+func tags(name string) map[string]string {
+	return map[string]string{"sallyport:slot": name, "sallyport:stack": "prod", "sallyport:partners": "ledger payments", "sallyport:since": "2026-11-20"}
 }
 
 func run(t *testing.T, args *AddressesArgs) (*pulumitest.Recorder, error) {
@@ -67,7 +71,7 @@ func TestTheGraphOfThreeAddresses(t *testing.T) {
 func TestPoolsAndPickedAddresses(t *testing.T) {
 	args := arguments()
 	args.Source, args.Pool = SourceBYOIP, "ipv4pool-ec2-0123456789abcdef0"
-	args.Addresses = []Address{{Name: "nat-a-1", PublicIP: "203.0.113.8"}}
+	args.Addresses = []Address{{Name: "nat-a-1", PublicIP: "203.0.113.8", Tags: tags("nat-a-1")}}
 	recorder, err := run(t, args)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +91,9 @@ func TestPoolsAndPickedAddresses(t *testing.T) {
 
 // A change of any of these inputs would make the provider replace the address.
 func TestNothingThatWouldReplaceAnAddressCountsAfterItsAllocation(t *testing.T) {
-	for _, input := range []string{"domain", "publicIpv4Pool", "ipamPoolId", "address", "networkBorderGroup"} {
+	for _, input := range []string{
+		"domain", "publicIpv4Pool", "ipamPoolId", "address", "networkBorderGroup", `tags["sallyport:partners"]`, `tags["sallyport:since"]`,
+	} {
 		if !slices.Contains(settled, input) {
 			t.Errorf("%s is not ignored", input)
 		}
@@ -104,7 +110,7 @@ func TestEveryProblemIsReported(t *testing.T) {
 	}
 	for _, want := range []string{
 		"stack: is required", `kind: must be nat or proxy, got "vpn"`, "pool: must be left out with source amazon", "addresses[0].name: must be of a-z",
-		"addresses[2].name: must be unique", "addresses[2].publicIp: must be unique", "addresses[3].allocationId", "addresses[4].publicIp: must be an IPv4",
+		"addresses[1].tags: must say whose", "addresses[2].name: must be unique", "addresses[2].publicIp: must be unique", "addresses[3].allocationId", "addresses[4].publicIp: must be an IPv4",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
@@ -114,16 +120,5 @@ func TestEveryProblemIsReported(t *testing.T) {
 	args.Source = SourceIPAM
 	if _, err := run(t, args); err == nil || !strings.Contains(err.Error(), "pool: is required with source ipam") {
 		t.Errorf("no pool: %v", err)
-	}
-}
-
-func TestThePartnersTagHoldsWholeNames(t *testing.T) {
-	if got := partnersTag([]string{"a", "b"}); got != "a b" {
-		t.Errorf("got %q", got)
-	}
-	long := strings.Split(strings.TrimSpace(strings.Repeat("partner-with-a-long-name ", 20)), " ")
-	got := partnersTag(long)
-	if len(got) > maxTagValue || !strings.HasSuffix(got, " +") || strings.TrimSuffix(strings.ReplaceAll(got, "partner-with-a-long-name ", ""), "+") != "" {
-		t.Errorf("got %q of %d characters", got, len(got))
 	}
 }

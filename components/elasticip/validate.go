@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/internal/problem"
 )
 
@@ -18,7 +19,7 @@ func (args *AddressesArgs) validate(component string) error {
 	var list problem.List
 	place := "addresses " + component + ": "
 	if args.Stack == "" {
-		list.Add(place+"stack", "is required", nil, "give the stack's name, by which an address is found again")
+		list.Add(place+"stack", "is required", nil, "give the stack's name")
 	}
 	if args.Kind != "nat" && args.Kind != "proxy" {
 		list.Add(place+"kind", "must be nat or proxy", args.Kind, "say what the addresses are for")
@@ -37,6 +38,9 @@ func (args *AddressesArgs) validate(component string) error {
 		seen[address.Name] = true
 		if address.AllocationID != "" && !allocationID.MatchString(address.AllocationID) {
 			list.Add(at+".allocationId", "must be the id of an Elastic IP, eipalloc-...", address.AllocationID, "copy it from the EC2 console")
+		}
+		if address.AllocationID == "" && address.Tags[allowlist.TagSlot] != address.Name {
+			list.Add(at+".tags", "must say whose address it is, with "+allowlist.TagSlot+" being its name", address.Tags[allowlist.TagSlot], "use allowlist.Tags")
 		}
 		if address.PublicIP == "" {
 			continue

@@ -60,6 +60,17 @@ type NatGateway struct {
 
 	// IDs are the gateways by zone, for alarms and doctor.
 	IDs pulumi.StringMapOutput `pulumi:"ids"`
+
+	byZone map[string]pulumi.StringOutput
+}
+
+// Get returns the id of one zone's gateway. Who uses it depends on that gateway only.
+func (g *NatGateway) Get(zone string) (pulumi.StringOutput, error) {
+	id, ok := g.byZone[zone]
+	if !ok {
+		return id, fmt.Errorf("nat gateway: zone %s: is not declared", zone)
+	}
+	return id, nil
 }
 
 // NewNatGateway makes the gateways and their routes.
@@ -67,7 +78,7 @@ func NewNatGateway(ctx *pulumi.Context, name string, args *NatGatewayArgs, opts 
 	if err := args.validate(name); err != nil {
 		return nil, err
 	}
-	g := &NatGateway{}
+	g := &NatGateway{byZone: map[string]pulumi.StringOutput{}}
 	if err := ctx.RegisterComponentResourceV2(typeToken, name, args.inputs(), g, opts...); err != nil {
 		return nil, err
 	}
@@ -80,7 +91,8 @@ func NewNatGateway(ctx *pulumi.Context, name string, args *NatGatewayArgs, opts 
 		if err := createRoutes(ctx, g, zone, gateway); err != nil {
 			return nil, fmt.Errorf("nat gateway %q: %s: %w", name, zone.Name, err)
 		}
-		ids[zone.Name] = gateway.ID().ToStringOutput()
+		g.byZone[zone.Name] = gateway.ID().ToStringOutput()
+		ids[zone.Name] = g.byZone[zone.Name]
 	}
 	g.IDs = ids.ToStringMapOutput()
 	return g, ctx.RegisterResourceOutputs(g, pulumi.Map{"ids": g.IDs})

@@ -91,3 +91,13 @@ func TestEveryProblemIsReported(t *testing.T) {
 		t.Errorf("no zones: %v", err)
 	}
 }
+
+func TestTheGatewayOfAZoneThatNobodyDeclaredIsAnError(t *testing.T) {
+	g := &NatGateway{byZone: map[string]pulumi.StringOutput{"a": pulumi.String("nat-1").ToStringOutput()}}
+	if _, err := g.Get("a"); err != nil {
+		t.Error(err)
+	}
+	if _, err := g.Get("b"); err == nil {
+		t.Error("was found")
+	}
+}
