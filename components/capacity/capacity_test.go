@@ -294,10 +294,10 @@ func TestImpossibleOrWrongInputIsRefusedWithPlaceRuleAndRemedy(t *testing.T) {
 			[]string{"nat gateways: must hold all 100 VMs of cluster.maxNodes and surgeNodes together, got 99"}},
 		"two gateways of one name":       {func(in *Input) { in.Gateways = []GatewayShare{{"nat", 60}, {"nat", 60}} }, []string{`nat gateways: must have unique names, got "nat"`}},
 		"given IPs for several gateways": {func(in *Input) { in.Gateways, in.IPs = []GatewayShare{{"nat", 60}, {"b", 60}}, 5 }, []string{"nat.ips: must be left out with several gateways"}},
-		"a rule with too few IPs": {func(in *Input) { in.PortsPerVM, in.Rules = 8192, []NatRule{{"bank", 12}} },
+		"a rule with too few IPs": {func(in *Input) { in.PortsPerVM, in.Rules = 8192, []NatRule{{Name: "bank", IPs: 12}} },
 			[]string{"nat rule bank: must have at least 13 IPs, because every VM gets its ports on them too", "got 12"}},
 		"rules of a NAT gateway": {func(in *Input) {
-			in.Flavor, in.Rules, in.Gateways = NatGateway, []NatRule{{"bank", 0}}, []GatewayShare{{"a", 1}}
+			in.Flavor, in.Rules, in.Gateways = NatGateway, []NatRule{{Name: "bank"}}, []GatewayShare{{"a", 1}}
 		},
 			[]string{"nat rules: must be left out with flavor natgateway", "nat gateways: must be left out"}},
 		"no zones":                          {func(in *Input) { in.Zones = nil }, []string{"cluster.zones: needs at least 1 zone"}},

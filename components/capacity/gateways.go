@@ -16,8 +16,9 @@ type GatewayShare struct {
 // NatRule gives some destinations source IPs of their own on every gateway. Each VM gets its full block of ports on them
 // too, so they take as many IPs as the gateway itself.
 type NatRule struct {
-	Name string
-	IPs  int // per gateway, given; 0: as many as the gateway needs
+	Name  string
+	Place string // where the user declared it, for messages; empty: the name
+	IPs   int    // per gateway, given; 0: as many as the gateway needs
 }
 
 // GatewayPlan sizes one Cloud NAT gateway.
@@ -145,7 +146,7 @@ func (s *sizer) givenIPs(needed, ports int, arithmetic string) int {
 // ruleIPs returns the IPs of one rule on one gateway.
 func (s *sizer) ruleIPs(rule NatRule, needed int, arithmetic string) int {
 	if rule.IPs > 0 && rule.IPs < needed && !s.in.Insufficient {
-		s.list.Addf(s.in.Namespace+"nat rule "+rule.Name, rule.IPs, "leave ips out to have it computed",
+		s.list.Addf(rule.place(s.in.Namespace), rule.IPs, "leave ips out to have it computed",
 			"must have at least %d IPs, because every VM gets its ports on them too: %s", needed, arithmetic)
 	}
 	ips := needed
@@ -154,6 +155,13 @@ func (s *sizer) ruleIPs(rule NatRule, needed int, arithmetic string) int {
 	}
 	s.step("public IPs of rule "+rule.Name, float64(ips), cloudNatPage, fmt.Sprintf("every VM gets its ports on them too: %s", plural(ips, "IP")))
 	return ips
+}
+
+func (r NatRule) place(namespace string) string {
+	if r.Place != "" {
+		return r.Place
+	}
+	return namespace + "nat rule " + r.Name
 }
 
 // validateGateways demands shares that hold the whole cluster.
@@ -187,7 +195,7 @@ func validateGateways(in Input, list *problem.List) {
 
 func validateRules(in Input, list *problem.List) {
 	for _, r := range in.Rules {
-		between(list, in.Namespace+"nat rule "+r.Name, float64(r.IPs), 0, MaxIPsPerCloudNat)
+		between(list, r.place(in.Namespace), float64(r.IPs), 0, MaxIPsPerCloudNat)
 	}
 	if len(in.Rules) > 0 && in.Flavor != CloudNat {
 		list.Add(in.Namespace+"nat rules", "must be left out with flavor "+string(in.Flavor), nil, "remove them")

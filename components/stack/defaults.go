@@ -50,6 +50,7 @@ func (s *Stack) derive() {
 	if s.Cloud != CloudLocal {
 		s.Lab = Lab{}
 	}
+	s.deriveGCP()
 	s.deriveKubernetes()
 }
 

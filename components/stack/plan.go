@@ -24,6 +24,7 @@ func (s *Stack) CapacityInput() capacity.Input {
 			MaxConnections: s.Proxies.MaxConnections, HourlyUSD: s.Proxies.HourlyUSD,
 		},
 		Reserve: s.Allowlist.Reserve, Namespace: Namespace,
+		Gateways: s.gatewayShares(), Rules: s.natRules(),
 	}
 	for i, d := range s.Destinations {
 		demand := capacity.Destination{
@@ -59,7 +60,7 @@ func (s *Stack) checkPlan(list *problem.List) {
 		}
 		return false
 	}
-	for _, key := range []string{"cloud", "cluster", "nat", "proxies", "allowlist"} {
+	for _, key := range []string{"cloud", "cluster", "nat", "proxies", "allowlist", "gcp.network", "gcp.nat"} {
 		if wrong(Namespace + key) {
 			return
 		}
@@ -77,8 +78,11 @@ func (s *Stack) checkPlan(list *problem.List) {
 		list.AddError(Namespace+"capacity", err)
 		return
 	}
-	if s.Cloud == CloudLocal {
+	switch {
+	case s.Cloud == CloudLocal:
 		validateLabPlan(plan, list)
+	case s.Cloud == CloudGCP && s.GCP != nil:
+		validateGCPPlan(s, plan, list)
 	}
 }
 
