@@ -10,6 +10,7 @@ package preflight
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/problem"
 )
@@ -121,4 +122,17 @@ func (r Refusal) Add(list *problem.List, instead string) {
 	default:
 		list.Add(call, "failed"+said, nil, "try again"+off)
 	}
+}
+
+// maxDetail keeps a message readable: EC2 appends a kilobyte of encoded text to a refusal.
+const maxDetail = 240
+
+// OneLine makes what an API said fit into a Refusal's Detail: one line, no full stop, no encoded text, at most 240 bytes.
+func OneLine(text string) string {
+	text, _, _ = strings.Cut(text, " Encoded authorization failure message")
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+	if len(text) > maxDetail {
+		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
+	}
+	return text
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,7 +39,7 @@ func Config(ctx context.Context, region string) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTimeout(callTimeout).WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithHTTPClient(client), config.WithRetryer(newRetryer))
 	if err != nil {
-		return aws.Config{}, &Error{Refusal: preflight.Refusal{Place: Place(region), Action: "configuration", Why: preflight.Failed, Attempts: 1, Detail: oneLine(err.Error())}, err: err}
+		return aws.Config{}, &Error{Refusal: preflight.Refusal{Place: Place(region), Action: "configuration", Why: preflight.Failed, Attempts: 1, Detail: preflight.OneLine(err.Error())}, err: err}
 	}
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		refusal := refusalOf(region, "credentials", err)
@@ -87,7 +86,7 @@ func Wrap(region, action string, err error) error {
 
 // refusalOf finds out why a call failed.
 func refusalOf(region, action string, err error) preflight.Refusal {
-	r := preflight.Refusal{Place: Place(region), Action: action, Why: preflight.Failed, Attempts: 1, Detail: oneLine(err.Error())}
+	r := preflight.Refusal{Place: Place(region), Action: action, Why: preflight.Failed, Attempts: 1, Detail: preflight.OneLine(err.Error())}
 	var most *retry.MaxAttemptsError
 	if errors.As(err, &most) {
 		r.Attempts = most.Attempt
@@ -97,9 +96,9 @@ func refusalOf(region, action string, err error) preflight.Refusal {
 	var network net.Error
 	switch {
 	case errors.As(err, &api):
-		r.Why, r.Detail = reasonOf(api.ErrorCode()), oneLine(api.ErrorCode()+": "+api.ErrorMessage())
+		r.Why, r.Detail = reasonOf(api.ErrorCode()), preflight.OneLine(api.ErrorCode()+": "+api.ErrorMessage())
 	case errors.As(err, &unsent):
-		r.Why, r.Detail = preflight.Unreachable, oneLine(unsent.Err.Error())
+		r.Why, r.Detail = preflight.Unreachable, preflight.OneLine(unsent.Err.Error())
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		r.Why = preflight.Unreachable
 	}
@@ -128,17 +127,4 @@ func reasonOf(code string) preflight.Reason {
 func IsCode(err error, code string) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && api.ErrorCode() == code
-}
-
-// maxDetail keeps a message readable: EC2 appends a kilobyte of encoded text to a refusal.
-const maxDetail = 240
-
-// oneLine makes a text fit into a message.
-func oneLine(text string) string {
-	text, _, _ = strings.Cut(text, " Encoded authorization failure message")
-	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
-	if len(text) > maxDetail {
-		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
-	}
-	return text
 }

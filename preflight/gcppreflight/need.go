@@ -11,7 +11,7 @@ type Need struct {
 	Region string
 	// Zones are the zones the stack has anything in: "europe-west1-b".
 	Zones []string
-	// Network is the existing network, by name or self link. Empty: the stack makes one, and Subnetworks is empty too.
+	// Network is the existing network, by name, or with a shared VPC projects/HOST/global/networks/NAME. Empty: the stack makes one, and Subnetworks is empty too.
 	Network string
 	// Subnetworks are the existing ones that the stack file names.
 	Subnetworks []Subnetwork
@@ -25,7 +25,7 @@ type Need struct {
 
 // Subnetwork is an existing subnetwork.
 type Subnetwork struct {
-	// Place is where the stack file names it: "sallyport:gcp.network.subnetworks[0]". Problems begin with it.
+	// Place is where the stack file names it: "sallyport:gcp.network.existing.subnetworks[0]". Problems begin with it.
 	Place string
 	// Name is its name or self link, in the region.
 	Name string
@@ -47,6 +47,8 @@ type Address struct {
 	Name string
 	// Own says that it comes from a prefix of one's own, which does not count against the quota of the region.
 	Own bool
+	// Reserve says that it is published before anything uses it, so it does not count as in use.
+	Reserve bool
 }
 
 // Gateway is one Cloud NAT gateway.
@@ -69,4 +71,6 @@ type Fleet struct {
 	MachineType string
 	// Zones are those with proxies. Empty: all of Need.Zones.
 	Zones []string
+	// NamePrefix begins the names of its instances: an address that one of them uses is not in the way. Empty: any instance's is not.
+	NamePrefix string
 }
