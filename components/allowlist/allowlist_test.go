@@ -112,19 +112,19 @@ func TestFormats(t *testing.T) {
 		FormatText:   "198.51.100.9\n198.51.100.10\n198.51.100.129\n198.51.100.130\n198.51.100.131\n",
 		FormatCIDR:   "198.51.100.9/32\n198.51.100.10/32\n198.51.100.129/32\n198.51.100.130/32\n198.51.100.131/32\n",
 		FormatBlocks: "198.51.100.9/32\n198.51.100.10/32\n198.51.100.129/32\n198.51.100.130/31\n",
-		FormatCSV: `ip,cloud,region,zone,kind,slot,state,partners
-198.51.100.9,local,,a,nat,nat-1,active,news
-198.51.100.10,local,,a,nat,nat-1,reserved,
-198.51.100.129,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,draining,payments
-198.51.100.130,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,active,payments shop
-198.51.100.131,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,announced,
+		FormatCSV: `ip,cloud,region,zone,kind,slot,state,partners,listed,active,expected
+198.51.100.9,local,,a,nat,nat-1,active,news,,,
+198.51.100.10,local,,a,nat,nat-1,reserved,,,,
+198.51.100.129,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,draining,payments,,,
+198.51.100.130,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,active,payments shop,,,
+198.51.100.131,aws,eu-west-1,eu-west-1a,proxy,proxy-a-1,announced,,,,
 `,
 	} {
 		if got, err := example(t).Render(format); err != nil || got != want {
 			t.Errorf("%s: %v, got\n%swant\n%s", format, err, got, want)
 		}
 	}
-	if _, err := example(t).Render("xml"); err == nil || err.Error() != `format: is unknown, got "xml"; use one of blocks, cidr, csv, json, text` {
+	if _, err := example(t).Render("xml"); err == nil || err.Error() != `format: is unknown, got "xml"; use one of aws-prefix-list, blocks, cidr, csv, json, nft, nginx, terraform, text` {
 		t.Error(err)
 	}
 }

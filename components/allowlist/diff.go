@@ -17,18 +17,22 @@ type Change struct {
 
 // Difference is what happened between two documents.
 type Difference struct {
-	OldSerial uint64   `json:"oldSerial"`
-	NewSerial uint64   `json:"newSerial"`
-	Added     []Entry  `json:"added"`   // never nil
-	Removed   []Entry  `json:"removed"` // never nil
-	Changed   []Change `json:"changed"` // never nil
+	OldSerial uint64 `json:"oldSerial"`
+	NewSerial uint64 `json:"newSerial"`
+	// NewVersion and ValidFrom are those of the new document.
+	NewVersion int       `json:"newVersion"`
+	ValidFrom  time.Time `json:"validFrom,omitzero"`
+	Added      []Entry   `json:"added"`   // never nil
+	Removed    []Entry   `json:"removed"` // never nil
+	Changed    []Change  `json:"changed"` // never nil
 	// Warnings are what a partner or the owner should worry about. Never nil.
 	Warnings []string `json:"warnings"`
 }
 
 // Diff compares two documents entry by entry. A serial that differs is no difference by itself.
 func Diff(before, after Document) Difference {
-	d := Difference{OldSerial: before.Serial, NewSerial: after.Serial, Added: []Entry{}, Removed: []Entry{}, Changed: []Change{}, Warnings: []string{}}
+	d := Difference{OldSerial: before.Serial, NewSerial: after.Serial, NewVersion: after.Version, ValidFrom: after.ValidFrom,
+		Added: []Entry{}, Removed: []Entry{}, Changed: []Change{}, Warnings: []string{}}
 	gone := map[netip.Addr]Entry{}
 	for _, e := range before.Entries {
 		gone[e.IP] = e

@@ -21,10 +21,20 @@ const (
 	FormatCIDR   Format = "cidr"   // one IP per line as a network: 198.51.100.7/32
 	FormatCSV    Format = "csv"    // with a header line
 	FormatBlocks Format = "blocks" // the fewest networks that hold exactly these IPs
+	// FormatNginx is a file of nginx `allow` directives to include before a `deny all`.
+	FormatNginx Format = "nginx"
+	// FormatNFT is a file for `nft -f` that fills the sets sallyport_v4 and sallyport_v6 of table inet sallyport anew, in one step.
+	FormatNFT Format = "nft"
+	// FormatPrefixList is the entries of an AWS managed prefix list, for `aws ec2 create-managed-prefix-list --entries file://...`.
+	FormatPrefixList Format = "aws-prefix-list"
+	// FormatTerraform is a tfvars file that sets the variable sallyport_cidrs, a list of texts.
+	FormatTerraform Format = "terraform"
 )
 
 // Formats are all formats.
-var Formats = []Format{FormatJSON, FormatText, FormatCIDR, FormatCSV, FormatBlocks}
+var Formats = []Format{
+	FormatJSON, FormatText, FormatCIDR, FormatCSV, FormatBlocks, FormatNginx, FormatNFT, FormatPrefixList, FormatTerraform,
+}
 
 // Render writes the document in a format. The text ends with a line break.
 func (d Document) Render(format Format) (string, error) {
@@ -40,6 +50,14 @@ func (d Document) Render(format Format) (string, error) {
 		return d.csv()
 	case FormatBlocks:
 		return lines(Collapse(d.Listed().IPs())), nil
+	case FormatNginx:
+		return d.nginx(), nil
+	case FormatNFT:
+		return d.nft(), nil
+	case FormatPrefixList:
+		return d.prefixList()
+	case FormatTerraform:
+		return d.terraform(), nil
 	default:
 		words := make([]string, len(Formats))
 		for i, f := range Formats {
@@ -68,9 +86,10 @@ func (d Document) CIDRs() []netip.Prefix {
 
 // csv writes a header and a line per listed IP. No field can start a formula in a spreadsheet: all are labels or addresses.
 func (d Document) csv() (string, error) {
-	records := [][]string{{"ip", "cloud", "region", "zone", "kind", "slot", "state", "partners"}}
+	records := [][]string{{"ip", "cloud", "region", "zone", "kind", "slot", "state", "partners", "listed", "active", "expected"}}
 	for _, e := range d.Listed().Entries {
-		records = append(records, []string{e.IP.String(), e.Cloud, e.Region, e.Zone, string(e.Kind), e.Slot, string(e.State), strings.Join(e.Partners, " ")})
+		records = append(records, []string{e.IP.String(), e.Cloud, e.Region, e.Zone, string(e.Kind), e.Slot, string(e.State), strings.Join(e.Partners, " "),
+			date(e.Dates.Listed), date(e.Dates.Active), date(e.Dates.Expected)})
 	}
 	var text bytes.Buffer
 	err := csv.NewWriter(&text).WriteAll(records)
