@@ -23,6 +23,9 @@ func program(ctx *pulumi.Context) error {
 	if err := topology.Export(ctx, "capacity", plan); err != nil {
 		return err
 	}
+	if err := recordDeclaration(ctx, settings); err != nil {
+		return err
+	}
 	if settings.Cloud == stack.CloudLocal {
 		return deployLocal(ctx, settings, plan)
 	}
