@@ -13,6 +13,12 @@
 package awsfleet
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -158,4 +164,81 @@ type Fleet struct {
 	LogGroup pulumi.StringOutput `pulumi:"logGroup"`
 	// Roles are the ARNs of the instances' roles by zone, for bucket policies and audits.
 	Roles pulumi.StringMapOutput `pulumi:"roles"`
+}
+
+// NewFleet makes what runs in the slots.
+func NewFleet(ctx *pulumi.Context, name string, args *FleetArgs, opts ...pulumi.ResourceOption) (*Fleet, error) {
+	declared := args.withDefaults()
+	if err := declared.validate(name); err != nil {
+		return nil, err
+	}
+	f := &Fleet{}
+	if err := ctx.RegisterComponentResourceV2(typeToken, name, declared.inputs(), f, opts...); err != nil {
+		return nil, err
+	}
+	log, err := cloudwatch.NewLogGroup(ctx, "proxyfleet-log", &cloudwatch.LogGroupArgs{
+		Name: pulumi.String("/sallyport/" + declared.Stack), RetentionInDays: pulumi.Int(declared.LogRetentionDays),
+		Tags: tags(declared.Tags, declared.Stack, ""),
+	}, pulumi.Parent(f))
+	if err != nil {
+		return nil, fmt.Errorf("fleet %q: log: %w", name, err)
+	}
+	roles, err := declared.createRoles(ctx, f, log)
+	if err != nil {
+		return nil, fmt.Errorf("fleet %q: %w", name, err)
+	}
+	groups, err := declared.createGroups(ctx, f, log, roles)
+	if err != nil {
+		return nil, fmt.Errorf("fleet %q: %w", name, err)
+	}
+	arns := pulumi.StringMap{}
+	for zone, r := range roles {
+		arns[zone] = r.role.Arn
+	}
+	f.Groups, f.LogGroup, f.Roles = groups.ToStringMapOutput(), log.Name, arns.ToStringMapOutput()
+	return f, ctx.RegisterResourceOutputs(f, pulumi.Map{"groups": f.Groups, "logGroup": f.LogGroup, "roles": f.Roles})
+}
+
+// inputs are what policies see of the component.
+func (args *FleetArgs) inputs() pulumi.Map {
+	slots := pulumi.Map{}
+	for _, s := range args.Slots {
+		slots[s.Name] = pulumi.Map{"zone": pulumi.String(s.Zone), "mode": pulumi.String(s.Mode)}
+	}
+	return pulumi.Map{
+		"stack": pulumi.String(args.Stack), "slots": slots, "image": args.Proxy.Image, "instanceType": pulumi.String(args.Machine.InstanceType),
+		"architecture": pulumi.String(args.Machine.Architecture), "rollout": pulumi.String(args.Rollout),
+		"drainSeconds": pulumi.Int(args.Proxy.DrainSeconds),
+	}
+}
+
+// zones are the zones of the slots, each once, in their order.
+func (args *FleetArgs) zones() []string {
+	var zones []string
+	for _, s := range args.Slots {
+		if !slices.Contains(zones, s.Zone) {
+			zones = append(zones, s.Zone)
+		}
+	}
+	return zones
+}
+
+// key is the part of a slot's name that is unique, for the names of resources: zone and number.
+func key(slot string) string { return strings.TrimPrefix(slot, "proxy-") }
+
+// tags are the tags of a resource; slot may be empty.
+func tags(more map[string]string, stack, slot string) pulumi.StringMap {
+	return pulumi.ToStringMap(plainTags(more, stack, slot))
+}
+
+func plainTags(more map[string]string, stack, slot string) map[string]string {
+	all := maps.Clone(more)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all["sallyport:stack"], all["sallyport:kind"], all["Name"] = stack, "proxy", "sallyport-"+stack
+	if slot != "" {
+		all["sallyport:slot"], all["Name"] = slot, "sallyport-"+stack+"-"+slot
+	}
+	return all
 }
