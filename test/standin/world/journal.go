@@ -96,6 +96,8 @@ type Fault struct {
 	Nth int `json:"nth,omitempty"`
 	// Times is how many calls from the Nth on go wrong; 0 means one.
 	Times int `json:"times,omitempty"`
+	// Each lets the first matching call of every resource go wrong, whatever Nth and Times say.
+	Each bool `json:"each,omitempty"`
 	// Mode is how.
 	Mode Mode `json:"mode"`
 	// Seconds is how long a slow call takes.
@@ -145,6 +147,13 @@ func (w *World) Strike(op, kind, name string) (*Fault, error) {
 			}
 			if s.Matched == nil {
 				s.Matched = map[string]int{}
+			}
+			if f.Each {
+				one := f.ID + " " + kind + " " + name
+				if s.Matched[one]++; s.Matched[one] == 1 {
+					struck = f
+				}
+				continue
 			}
 			s.Matched[f.ID]++
 			first, last := f.Nth, f.Nth+max(f.Times, 1)-1
