@@ -1,0 +1,33 @@
+package main
+
+import "fmt"
+
+// proxySpreadOverZones wants proxies in more than one zone.
+var proxySpreadOverZones = policy{
+	name: "proxy-spread-over-zones", level: mandatory,
+	description: "Active proxies stand in at least two zones (setting minZones).",
+	config:      settings(map[string]map[string]any{"minZones": {"type": "integer", "minimum": 1, "default": 2}}),
+	types:       []string{fleetType},
+	resource: func(j *judge, r resource) {
+		slots := r.inputs.at("slots")
+		if !j.sees(r, slots, "record the slots with their zones") || len(slots.items()) == 0 {
+			return
+		}
+		perZone, least := activeSlots(slots), int(j.number("minZones", 2))
+		if len(perZone) < least {
+			j.report(r.urn, fmt.Sprintf("%s: slots: must have active proxies in at least %d zones, got %d; declare more in cluster.zones, or set minZones for this stack",
+				r.name, least, len(perZone)))
+		}
+	},
+}
+
+// activeSlots counts the proxies that run, by zone.
+func activeSlots(slots field) map[string]int {
+	perZone := map[string]int{}
+	for _, slot := range slots.items() {
+		if slot.at("mode").text() != "reserved" {
+			perZone[slot.at("zone").text()]++
+		}
+	}
+	return perZone
+}
