@@ -186,7 +186,7 @@ func validatePublish(s *Stack, list *problem.List) {
 	}
 	if p.PublicKey != "" {
 		if _, err := minisign.ParsePublicKey(p.PublicKey); err != nil {
-			list.Add(place+".publicKey", err.Error(), p.PublicKey, "`sallyport allowlist keygen` prints it")
+			list.Add(place+".publicKey", strings.TrimPrefix(formOf(err), "public key: "), p.PublicKey, "`sallyport allowlist keygen` prints it")
 		}
 	}
 }
