@@ -141,8 +141,8 @@ const (
 	gcpStack = `
 config:
   sallyport:cloud: gcp
-  sallyport:gcp: {project: example-project, region: europe-west1, network: {cidr: 10.0.0.0/16}}
-  sallyport:cluster: {zones: [a, b], nodes: NODES, maxNodes: NODES}
+  sallyport:gcp: {project: example-project, region: europe-west1, network: {new: {cidr: 10.0.0.0/16}}}
+  sallyport:cluster: {zones: [europe-west1-b, europe-west1-c], nodes: NODES, maxNodes: NODES}
   sallyport:destinations:
     - {name: cdn, hosts: [cdn.example.com], route: nat, demand: {connectionsPerSecond: 1000}}
 `
