@@ -2,8 +2,13 @@
 
 package main
 
-import "github.com/sallyport/sallyport/components/stack"
+import (
+	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/aws"
+)
 
 // clouds are the environments besides stack local. The tag keeps the clouds' SDKs, minutes of compiling, out of a first
 // `make up`.
-var clouds = map[stack.Cloud]deployer{}
+var clouds = map[stack.Cloud]deployer{
+	stack.CloudAWS: aws.Deploy,
+}

@@ -22,7 +22,12 @@ type documents struct {
 // publishDocuments makes the documents and exports them without their text form, so that the next update can tell whether they
 // changed: serials rise then, and only then.
 func (d *deployment) publishDocuments() error {
-	values := []any{d.Previous.Output("kubernetes")}
+	previous, err := d.Previous.Output("kubernetes")
+	if err != nil {
+		return err
+	}
+	before, _ := previous.(map[string]any)
+	var values []any
 	for _, proxy := range d.Proxies {
 		values = append(values, proxy.Address)
 		for _, ip := range proxy.PublicIPs {
@@ -30,12 +35,11 @@ func (d *deployment) publishDocuments() error {
 		}
 	}
 	built := pulumi.All(values...).ApplyT(func(values []any) ([]routes.Document, error) {
-		proxies, err := d.resolved(values[1:])
+		proxies, err := d.resolved(values)
 		if err != nil {
 			return nil, err
 		}
 		resolver, pool := topology.RoutesDocument(d.Settings, proxies, d.Clients), PoolDocument(d.Settings, proxies, d.Clients)
-		before, _ := values[0].(map[string]any)
 		for key, document := range map[string]*routes.Document{"resolver": &resolver, "pool": &pool} {
 			if document.Serial, err = topology.NextSerial(before[key], *document); err != nil {
 				return nil, fmt.Errorf("routes document for the %s: %w", key, err)
