@@ -85,7 +85,7 @@ type GCPNat struct {
 	DynamicPorts *GCPDynamicPorts `json:"dynamicPorts,omitempty"`
 	// Rules give destinations source IPs of their own.
 	Rules []GCPNatRule `json:"rules,omitempty"`
-	// Acknowledge accepts that a change resets connections: lower-ports, dynamic-ports. Remove it after the change.
+	// Acknowledge accepts that a change resets connections: lower-ports, dynamic-ports, remove-ranges. Remove it after the change.
 	Acknowledge []Acknowledgement `json:"acknowledge,omitempty"`
 	// The timeouts of mappings, in seconds, 1 to 7,200. Defaults are Google's: 1,200, 30, 30 and 30. That of TIME_WAIT is
 	// sallyport:nat.timeWaitSeconds, because the plan depends on it. An IP that leaves its gateway must have drained for the
@@ -125,6 +125,8 @@ const (
 	AcknowledgeLowerPorts Acknowledgement = "lower-ports"
 	// AcknowledgeDynamicPorts accepts that dynamic port allocation is switched on or off.
 	AcknowledgeDynamicPorts Acknowledgement = "dynamic-ports"
+	// AcknowledgeRemoveRanges accepts that a subnetwork range or a gateway loses its NAT.
+	AcknowledgeRemoveRanges Acknowledgement = "remove-ranges"
 )
 
 // GCPDynamicPorts are the bounds of dynamic port allocation. Powers of two.

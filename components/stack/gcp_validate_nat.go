@@ -26,7 +26,7 @@ func validateGCPNat(s *Stack, place string, list *problem.List) {
 	}
 	oneOf(list, place+"log", string(n.Log), string(NatLogErrors), string(NatLogTranslations), string(NatLogAll))
 	for i, a := range n.Acknowledge {
-		oneOf(list, problem.Index(place+"acknowledge", i), string(a), string(AcknowledgeLowerPorts), string(AcknowledgeDynamicPorts))
+		oneOf(list, problem.Index(place+"acknowledge", i), string(a), string(AcknowledgeLowerPorts), string(AcknowledgeDynamicPorts), string(AcknowledgeRemoveRanges))
 	}
 	if n.DynamicPorts != nil {
 		validateDynamicPorts(s, place+"dynamicPorts.", list)
