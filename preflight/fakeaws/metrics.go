@@ -11,11 +11,29 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// Series is what CloudWatch has of one metric with one statistic.
+// Series is one metric: what was put into CloudWatch, in any order.
 type Series struct {
-	Namespace, Name, Stat string
-	Dimensions            map[string]string
-	Points                map[time.Time]float64
+	Namespace, Name string
+	Dimensions      map[string]string
+	Samples         []Sample
+}
+
+// Sample is one value.
+type Sample struct {
+	At    time.Time
+	Value float64
+}
+
+// statistics are those that CloudWatch computes of the samples of a period, as far as tests need them.
+var statistics = map[string]func([]float64) float64{
+	"Maximum": slices.Max[[]float64],
+	"Minimum": slices.Min[[]float64],
+	"Sum": func(values []float64) (sum float64) {
+		for _, v := range values {
+			sum += v
+		}
+		return sum
+	},
 }
 
 type cborAPI struct{}
@@ -93,22 +111,38 @@ func (s *Server) metric(query cbor.Value, from, to time.Time) cbor.Value {
 		pair, _ := d.(cbor.Map)
 		dimensions[textOf(pair["Name"])] = textOf(pair["Value"])
 	}
-	times, values := cbor.List{}, cbor.List{}
+	statistic, period := statistics[textOf(stat["Stat"])], s.period(stat["Period"])
+	if statistic == nil {
+		s.t.Errorf("fake AWS: statistic %q is not known here", textOf(stat["Stat"]))
+		statistic = statistics["Sum"]
+	}
+	buckets := map[time.Time][]float64{}
 	for _, series := range s.account.Series {
-		if series.Namespace != textOf(metric["Namespace"]) || series.Name != textOf(metric["MetricName"]) || series.Stat != textOf(stat["Stat"]) ||
-			!maps.Equal(series.Dimensions, dimensions) {
+		if series.Namespace != textOf(metric["Namespace"]) || series.Name != textOf(metric["MetricName"]) || !maps.Equal(series.Dimensions, dimensions) {
 			continue
 		}
-		// Newest first, as the API does unless asked otherwise.
-		for _, at := range slices.SortedFunc(maps.Keys(series.Points), func(a, b time.Time) int { return b.Compare(a) }) {
-			if at.Before(from) || !at.Before(to) {
-				continue
+		for _, sample := range series.Samples {
+			if at := sample.At.Truncate(period); !sample.At.Before(from) && sample.At.Before(to) {
+				buckets[at] = append(buckets[at], sample.Value)
 			}
-			times = append(times, &cbor.Tag{ID: 1, Value: cbor.Uint(at.Unix())})
-			values = append(values, cbor.Float64(series.Points[at]))
 		}
 	}
+	times, values := cbor.List{}, cbor.List{}
+	for _, at := range slices.SortedFunc(maps.Keys(buckets), time.Time.Compare) {
+		times = append(times, &cbor.Tag{ID: 1, Value: cbor.Uint(at.Unix())})
+		values = append(values, cbor.Float64(statistic(buckets[at])))
+	}
 	return cbor.Map{"Id": q["Id"], "Label": metric["MetricName"], "StatusCode": cbor.String("Complete"), "Timestamps": times, "Values": values}
+}
+
+// period is that of a query: a minute or a multiple of it, as the API has it for metrics of standard resolution.
+func (s *Server) period(v cbor.Value) time.Duration {
+	seconds, err := cbor.AsInt64(v)
+	if err != nil || seconds <= 0 || seconds%60 != 0 {
+		s.t.Errorf("fake AWS: period %v, %v", v, err)
+		return time.Minute
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func textOf(v cbor.Value) string {
