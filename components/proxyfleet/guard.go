@@ -39,11 +39,10 @@ func Guard(dnsServers []string) (string, error) {
 		rule("-d %s/32 -p tcp --dport %d -j RETURN", at.Addr(), at.Port())
 	}
 	rule("-d %s/32 -p tcp --dport 80 -j RETURN", metadata)
-	rule("-m addrtype --dst-type LOCAL -p tcp --dport 1:1023 -j REJECT --reject-with tcp-reset")
+	rule("-m addrtype --dst-type LOCAL -p tcp --dport 1:1023 -j REJECT")
 	rule("-m addrtype --dst-type LOCAL -j RETURN")
 	for _, network := range forbidden {
-		rule("-d %s -p tcp -j REJECT --reject-with tcp-reset", network)
-		rule("-d %s -j REJECT --reject-with icmp-admin-prohibited", network)
+		rule("-d %s -j REJECT", network)
 	}
 	text.WriteString("COMMIT\n")
 	return text.String(), nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/sallyport/sallyport/components/capacity"
@@ -86,7 +87,7 @@ func (args *AlarmsArgs) planTable() string {
 	fmt.Fprintf(&text, "# Sallyport %s\n\nWhat the plan expects at peak. `sallyport doctor --stack %s` compares it with what happens.\n\n", args.Stack, args.Stack)
 	text.WriteString("destination | leaves by | ports in use at the busiest IP | ceiling | warned at\n---|---|---|---|---\n")
 	for _, m := range args.Plan.Margins {
-		fmt.Fprintf(&text, "%s | %s | %.0f | %d | %.0f\n", m.Destination, m.Via, m.Load, m.Ceiling, args.Share*float64(m.Ceiling))
+		fmt.Fprintf(&text, "%s | %s | %.0f | %d | %.0f\n", m.Destination, m.Via, m.Load, m.Ceiling, math.Floor(args.Share*float64(m.Ceiling)))
 	}
 	return text.String()
 }
@@ -122,7 +123,7 @@ func (args *AlarmsArgs) fleetCharts(b *board) {
 	b.chart(args.Region, "Proxies: new connections a second", "Maximum", search("Slot,Stack", "ConnectionsPerSecond", "Maximum"),
 		line{"planned for one proxy", args.ConnectionsPerSecond})
 	b.chart(args.Region, "Destinations: ports in use, busiest IP", "Maximum", search("Destination,Stack", "SourcePortsInUse", "Maximum"),
-		line{"ceiling", capacity.PortsPerProxyIP}, line{"warned at", args.Share * capacity.PortsPerProxyIP})
+		line{"ceiling", capacity.PortsPerProxyIP}, line{"warned at", math.Floor(args.Share * capacity.PortsPerProxyIP)})
 	b.chart(args.Region, "Destinations: connections that failed", "Sum", search("Destination,Stack", "ConnectFailures", "Sum"))
 	b.chart(args.Region, "Zones: bytes a second", "Sum", search("Stack,Zone", "BytesPerSecond", "Sum"))
 	b.chart(args.Region, "Routes document: serial in force", "Minimum", []any{

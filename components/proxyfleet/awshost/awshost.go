@@ -7,6 +7,7 @@ package awshost
 
 import (
 	_ "embed" // the scripts
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -90,6 +91,10 @@ func (h Host) UserData() (string, error) {
 	if err != nil {
 		problems.AddError("user data", err)
 	}
+	seccomp, err := compact(h.Seccomp)
+	if err != nil {
+		problems.Add("user data: seccomp", "must be JSON: "+err.Error(), "", "")
+	}
 	container := proxyfleet.Container{
 		Image: h.Image, DrainSeconds: h.Agent.DrainSeconds, LogDriver: "awslogs",
 		LogOptions: map[string]string{
@@ -104,12 +109,12 @@ func (h Host) UserData() (string, error) {
 		{"/etc/docker/daemon.json", "0644", daemon},
 		{proxyfleet.SysctlFile, "0644", proxyfleet.Sysctls(h.ListenPorts)},
 		{proxyfleet.EnvFile, "0644", agent},
-		{proxyfleet.SeccompFile, "0644", h.Seccomp},
+		{proxyfleet.SeccompFile, "0644", seccomp},
 		{proxyfleet.GuardFile, "0644", guard},
 		{hostEnvFile, "0644", h.environment()},
-		{directory + "login.sh", "0755", login},
-		{directory + "addresses.sh", "0755", addresses},
-		{directory + "watch.sh", "0755", watch},
+		{directory + "login.sh", "0755", bare(login)},
+		{directory + "addresses.sh", "0755", bare(addresses)},
+		{directory + "watch.sh", "0755", bare(watch)},
 		{directory + "guard.sh", "0755", "#!/bin/sh\n" + proxyfleet.GuardCommand() + "\n"},
 		{proxyfleet.UnitFile, "0644", container.UnitText(h.unit())},
 		{"/etc/systemd/system/" + watchUnit, "0644", watchText},
@@ -185,6 +190,28 @@ var commands = []string{
 	"systemctl restart docker.service",
 	"systemctl daemon-reload",
 	"systemctl enable --now --no-block " + proxyfleet.Unit + " " + watchUnit,
+}
+
+// comment is a line of a script that only explains.
+var comment = regexp.MustCompile(`(?m)^\s*#([^!].*)?\n`)
+
+// bare is a script without its comments, which stay in the repository: user data is short of room.
+func bare(script string) string { return comment.ReplaceAllString(script, "") }
+
+// compact is a seccomp profile without white space and comments.
+func compact(profile string) (string, error) {
+	var tree map[string]any
+	if err := json.Unmarshal([]byte(profile), &tree); err != nil {
+		return "", err
+	}
+	calls, _ := tree["syscalls"].([]any)
+	for _, entry := range calls {
+		if rule, ok := entry.(map[string]any); ok {
+			delete(rule, "comment")
+		}
+	}
+	text, err := json.Marshal(tree)
+	return string(text) + "\n", err
 }
 
 // render writes a cloud-config. Contents are literal blocks: whole lines, each indented.

@@ -17,13 +17,14 @@ renew=0
 
 get() { curl -sf -m 4 "$@"; }
 
-# state: what the group wants this machine to be, for example InService or Terminated; empty if it cannot be asked.
-state() {
-  if [ "$SECONDS" -ge "$renew" ] || [ -z "$token" ]; then
-    token=$(get -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$METADATA/latest/api/token") || { token=; return 0; }
+# look sets state to what the group wants this machine to be, for example InService or Terminated; empty if it cannot be asked.
+look() {
+  state=
+  if [ -z "$token" ] || [ "$SECONDS" -ge "$renew" ]; then
+    token=$(get -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$METADATA/latest/api/token") || { token=; return; }
     renew=$((SECONDS + 18000))
   fi
-  get -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/autoscaling/target-lifecycle-state"
+  state=$(get -H "X-aws-ec2-metadata-token: $token" "$METADATA/latest/meta-data/autoscaling/target-lifecycle-state")
 }
 
 end() {
@@ -33,7 +34,8 @@ end() {
 }
 
 while :; do
-  if [ "$(state)" = Terminated ]; then
+  look
+  if [ "$state" = Terminated ]; then
     echo "the group ends this machine: draining"
     systemctl stop sallyport-proxy.service
     end "drained"
