@@ -40,6 +40,7 @@ type deployment struct {
 	image      pulumi.StringOutput    // only if the fleet runs
 	interfaces *awsfleet.Interfaces   // nil without a fleet
 	bucket     *s3bucket.Bucket       // nil without a fleet
+	document   pulumi.Resource        // the routes document; nil without a fleet
 	fleet      *awsfleet.Fleet        // nil if nothing runs
 	endpoints  pulumi.Map             // the output
 }

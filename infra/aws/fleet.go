@@ -146,7 +146,7 @@ func (d *deployment) createFleet() error {
 		args.Autoscaling = &awsfleet.Autoscaling{MaxConnections: p.MaxConnections, ConnectionsPerSecond: p.ConnectionsPerSecond}
 	}
 	var err error
-	d.fleet, err = awsfleet.NewFleet(d.ctx, "fleet", args, d.provider, pulumi.DependsOn([]pulumi.Resource{d.bucket}))
+	d.fleet, err = awsfleet.NewFleet(d.ctx, "fleet", args, d.provider, pulumi.DependsOn([]pulumi.Resource{d.document}))
 	return err
 }
 

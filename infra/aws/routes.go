@@ -36,11 +36,15 @@ func (d *deployment) createRoutesBucket() error {
 	if err != nil {
 		return err
 	}
-	text := published.ApplyT(func(p publication) string { return p.text }).(pulumi.StringOutput)
-	if err := d.bucket.Publish(d.ctx, text); err != nil {
+	text := published.ApplyT(func(value any) string {
+		p, _ := value.(publication)
+		return p.text
+	}).(pulumi.StringOutput)
+	if d.document, err = d.bucket.Publish(d.ctx, text); err != nil {
 		return err
 	}
-	d.ctx.Export("routes", published.ApplyT(func(p publication) (any, error) {
+	d.ctx.Export("routes", published.ApplyT(func(value any) (any, error) {
+		p, _ := value.(publication)
 		return topology.JSONTree(map[string]any{"serial": p.serial, "sha256": p.fingerprint})
 	}))
 	d.endpoints["routesURL"] = d.bucket.URL
@@ -68,10 +72,10 @@ func (d *deployment) routesDocument() (pulumi.Output, error) {
 			values = append(values, d.addresses[d.life.Of(slot.IP(n)).Name].PublicIP)
 		}
 	}
-	return pulumi.All(values...).ApplyT(func(values []any) (publication, error) {
+	return pulumi.All(values...).ApplyT(func(values []any) (any, error) {
 		proxies, err := members(serving, d.settings.Proxies.IPsPerProxy, values)
 		if err != nil {
-			return publication{}, err
+			return nil, err
 		}
 		return publish(topology.RoutesDocument(d.settings, proxies, d.section.ClientCIDRs()), d.memory.routes)
 	}), nil
