@@ -252,59 +252,6 @@ func (d *deriver) relieve(p Place, current, headroom *Life) *Life {
 	return current
 }
 
-// free says whether an address is headroom that may come into use.
-func (d *deriver) free(l *Life) bool {
-	return l.State == StateReserved && l.Place == "" && !d.leaving(l)
-}
-
-// headroom is the free address that may serve a place first, nil if there is none.
-func (d *deriver) headroom(p Place) *Life {
-	var best *Life
-	for _, l := range d.sorted() {
-		if l.Kind != p.Kind || !d.free(l) || d.record(l.Name).Slot != "" {
-			continue
-		}
-		if best == nil || d.readyIn(l, p).Before(d.readyIn(best, p)) {
-			best = l
-		}
-	}
-	return best
-}
-
-// readyIn is when an address might carry traffic in a place.
-func (d *deriver) readyIn(l *Life, p Place) time.Time {
-	candidate := *l
-	candidate.Partners, candidate.Told = sortedPartners(p.Partners), maps.Clone(l.Told)
-	d.tell(&candidate)
-	return candidate.Ready(d.in.Rules)
-}
-
-// grow returns an address by its name, a new one if there is none.
-func (d *deriver) grow(name string, kind Kind) *Life {
-	l := d.lives[name]
-	if l == nil {
-		l = &Life{Name: name, Slot: name, Kind: kind, State: StateReserved, Confirmed: maps.Clone(d.record(name).Confirmed)}
-		d.lives[name] = l
-		if !d.record(name).Released.IsZero() {
-			d.list.Add(d.at(name, "released"), "is about an IP that is gone, and the plan needs a new one of that name", nil, "remove the record")
-		}
-	}
-	return l
-}
-
-// revive starts the life of a retired address anew: partners may have removed it.
-func (d *deriver) revive(l *Life) *Life {
-	r := d.record(l.Name)
-	if !r.Draining.IsZero() || !r.Retired.IsZero() || !r.Released.IsZero() || len(r.Confirmed) > 0 {
-		d.list.Add(problem.Child(d.in.Rules.Place, l.Name), "is about an earlier life of an IP that the plan needs again", nil, "remove the record")
-	}
-	*l = Life{Name: l.Name, Kind: l.Kind, State: StateReserved}
-	return l
-}
-
-// reserveName names an address that is headroom.
-func reserveName(kind Kind, number int) string { return fmt.Sprintf("%s-reserve-%d", kind, number) }
-
 func sortedPartners(partners []string) []string {
 	sorted := append([]string{}, partners...)
 	slices.Sort(sorted)

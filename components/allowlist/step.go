@@ -31,27 +31,6 @@ func (d *deriver) drained(l *Life) time.Time {
 	return time.Time{}
 }
 
-// holdHeadroom adds addresses until each kind has its headroom.
-func (d *deriver) holdHeadroom() {
-	for _, kind := range []Kind{KindNat, KindProxy} {
-		free := 0
-		for _, l := range d.lives {
-			if l.Kind == kind && d.free(l) {
-				free++
-				l.Partners = sortedPartners(d.in.Partners[kind])
-			}
-		}
-		for number := 1; free < d.in.Reserve[kind]; number++ {
-			name := reserveName(kind, number)
-			if d.lives[name] == nil {
-				l := d.grow(name, kind)
-				l.Partners = sortedPartners(d.in.Partners[kind])
-				free++
-			}
-		}
-	}
-}
-
 // tell records since when the partners of an address can know it: since now if no document told them.
 func (d *deriver) tell(l *Life) {
 	told := map[string]time.Time{}
