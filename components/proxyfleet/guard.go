@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// guardChain is the chain of the machine's firewall that the guard fills.
-const guardChain = "SALLYPORT_GUARD"
+// The chains of the machine's firewall that the guard fills: what is looked at, and what becomes of what is refused.
+const guardChain, refuseChain = "SALLYPORT_GUARD", "SALLYPORT_REFUSE"
 
 // forbidden are the networks that no proxy connects to: everything that is not public unicast.
 // IANA IPv4 special-purpose address registry, 2026-11-20.
@@ -28,7 +28,7 @@ func Guard(dnsServers []string) (string, error) {
 	rule := func(format string, values ...any) {
 		fmt.Fprintf(&text, "-A %s %s\n", guardChain, fmt.Sprintf(format, values...))
 	}
-	fmt.Fprintf(&text, "*filter\n:%s - [0:0]\n", guardChain)
+	fmt.Fprintf(&text, "*filter\n:%s - [0:0]\n:%s - [0:0]\n", guardChain, refuseChain)
 	rule("-p tcp ! --tcp-flags SYN,ACK SYN -j RETURN")
 	for _, server := range dnsServers {
 		at, err := serverOf(server)
@@ -39,11 +39,13 @@ func Guard(dnsServers []string) (string, error) {
 		rule("-d %s/32 -p tcp --dport %d -j RETURN", at.Addr(), at.Port())
 	}
 	rule("-d %s/32 -p tcp --dport 80 -j RETURN", metadata)
-	rule("-m addrtype --dst-type LOCAL -p tcp --dport 1:1023 -j REJECT")
+	rule("-m addrtype --dst-type LOCAL -p tcp --dport 1:1023 -j " + refuseChain)
 	rule("-m addrtype --dst-type LOCAL -j RETURN")
 	for _, network := range forbidden {
-		rule("-d %s -j REJECT", network)
+		rule("-d %s -j %s", network, refuseChain)
 	}
+	// A reset ends the attempt at once. An ICMP error would reach a socket that is still busy connecting, which tries again a second later.
+	fmt.Fprintf(&text, "-A %s -p tcp -j REJECT --reject-with tcp-reset\n-A %s -j REJECT\n", refuseChain, refuseChain)
 	text.WriteString("COMMIT\n")
 	return text.String(), nil
 }
