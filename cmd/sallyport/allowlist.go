@@ -24,11 +24,14 @@ input). The formats:
   cidr    one IP per line as a network: 198.51.100.7/32
   csv     with a header line
   blocks  the fewest networks that hold exactly these IPs
+  nginx, nft, aws-prefix-list, terraform
+          allow directives, sets for "nft -f", entries for "aws ec2 create-managed-prefix-list", a tfvars file
 
 Examples:
   sallyport allowlist --format text
   sallyport allowlist --partner payments --format csv
   sallyport allowlist diff old.json new.json
+  sallyport allowlist confirm nat-a-2 --partner payments
 
 `
 
@@ -63,9 +66,11 @@ func newAllowlistCommand() *cobra.Command {
 	}
 	command.Flags().StringVar(&from.document, "document", "", "read the document from `FILE`, - for standard input")
 	command.Flags().StringVar(&from.stack, "stack", "", "read the output of stack `NAME` (default the selected stack)")
-	command.Flags().StringVar(&format, "format", string(allowlist.FormatText), "json, text, cidr, csv or blocks")
+	command.Flags().StringVar(&format, "format", string(allowlist.FormatText), "json, text, cidr, csv, blocks, nginx, nft, aws-prefix-list or terraform")
 	command.Flags().StringVar(&partner, "partner", "", "only what partner `NAME` has to list")
-	command.AddCommand(newAllowlistDiffCommand())
+	command.AddCommand(newAllowlistDiffCommand(), newChangelogCommand(), newSchemaCommand())
+	command.AddCommand(newLifeCommands()...)
+	command.AddCommand(newSignCommands()...)
 	return command
 }
 
