@@ -3,6 +3,9 @@ package awsalarms
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,5 +156,52 @@ func TestMistakesAreAllReported(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in\n%v", want, err)
 		}
+	}
+}
+
+// Alarms look at what agents write. The agent's package is not imported: it would bring its libraries along.
+func TestAgentsWriteWhatAlarmsLookAt(t *testing.T) {
+	lines, err := os.ReadFile("../../../proxyimage/agent/cloudwatch/testdata/two-minutes.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]bool{}
+	for _, text := range strings.Split(strings.TrimSpace(string(lines)), "\n") {
+		var line struct {
+			AWS struct {
+				CloudWatchMetrics []struct {
+					Namespace  string
+					Dimensions [][]string
+					Metrics    []struct{ Name string }
+				}
+			} `json:"_aws"`
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range line.AWS.CloudWatchMetrics {
+			for _, set := range d.Dimensions {
+				slices.Sort(set)
+				for _, m := range d.Metrics {
+					written[d.Namespace+" "+strings.Join(set, ",")+" "+m.Name] = true
+				}
+			}
+		}
+	}
+	args := example().withDefaults()
+	fleet := 0
+	for _, a := range args.alarms() {
+		for _, m := range a.metrics {
+			if m.namespace != fleetNamespace {
+				continue
+			}
+			fleet++
+			if key := m.namespace + " " + strings.Join(slices.Sorted(maps.Keys(m.dimensions)), ",") + " " + m.name; !written[key] {
+				t.Errorf("%s looks at %s, which no agent writes", a.key, key)
+			}
+		}
+	}
+	if fleet == 0 {
+		t.Error("no alarm looks at the fleet")
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/sallyport/sallyport/components/proxyfleet"
 )
 
 // interfacesToken identifies the component in every state file.
@@ -37,7 +39,7 @@ type SlotInterface struct {
 
 // MaxIPsPerSlot bounds the public IPs of one slot. The limit of an interface depends on the instance type (2 to 50); 16 is that of
 // HAProxy's configuration, and far beyond need: 16 IPs are a million ports for each destination.
-const MaxIPsPerSlot = 16
+const MaxIPsPerSlot = proxyfleet.MaxSourceIPs
 
 // Access says who may reach the proxies, and what they may reach.
 type Access struct {
