@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/components/allowlist"
@@ -61,17 +62,17 @@ func NewLifecycle(settings *stack.Stack, plan capacity.Plan, previous *allowlist
 // places lists where the plan uses public IPs, and remembers which of them make up a slot.
 func (l *Lifecycle) places(plan capacity.Plan) []allowlist.Place {
 	var places []allowlist.Place
-	add := func(slot, name, zone string, kind allowlist.Kind) {
+	add := func(slot, name, zone string, kind allowlist.Kind, partners []string) {
 		l.slots[slot] = append(l.slots[slot], name)
-		places = append(places, allowlist.Place{Name: name, Kind: kind, Zone: zone, Partners: Partners(l.settings.Destinations, kind)})
+		places = append(places, allowlist.Place{Name: name, Kind: kind, Zone: zone, Partners: partners})
 	}
-	zones := l.settings.Cluster.Zones
-	for _, s := range NatSlots(zones, plan.Nat) {
-		add(s.Name, s.Name, s.Zone, allowlist.KindNat)
+	for _, s := range NatPlaces(l.settings, plan, l.previous) {
+		add(s.Name, s.Name, s.Zone, allowlist.KindNat, s.Partners)
 	}
-	for _, s := range Slots(zones, plan.Proxies.PerZone) {
+	partners := Partners(l.settings.Destinations, allowlist.KindProxy)
+	for _, s := range Slots(l.settings.Cluster.Zones, plan.Proxies.PerZone) {
 		for n := 1; n <= l.settings.Proxies.IPsPerProxy; n++ {
-			add(s.Name, s.IP(n), s.Zone, allowlist.KindProxy)
+			add(s.Name, s.IP(n), s.Zone, allowlist.KindProxy, partners)
 		}
 	}
 	return places
@@ -131,11 +132,15 @@ func (l *Lifecycle) Warnings() []string {
 	return warnings
 }
 
-// Document is the partner document of this update. IPs are by the name of the address; the region is empty in stack local. It
-// returns [allowlist.ErrIncomplete] if an address has no IP yet.
-func (l *Lifecycle) Document(stackName, region string, ips map[string]netip.Addr) (allowlist.Document, error) {
+// Document is the partner document of this update. IPs are by the name of the address; the region is empty in stack local. Idle
+// addresses may carry traffic and do not yet; they are shown as announced. It returns [allowlist.ErrIncomplete] if an address has
+// no IP yet.
+func (l *Lifecycle) Document(stackName, region string, ips map[string]netip.Addr, idle ...string) (allowlist.Document, error) {
 	entries := make([]allowlist.Entry, 0, len(l.lives))
 	for _, life := range l.lives {
+		if life.State == allowlist.StateActive && slices.Contains(idle, life.Name) {
+			life.State = allowlist.StateAnnounced
+		}
 		if !life.Release {
 			entries = append(entries, life.EntryOf(string(l.settings.Cloud), region, ips[life.Name]))
 		}
