@@ -162,6 +162,11 @@ func associationRule(tx *tx, o, _ *object) error {
 		tx.Cut = append(tx.Cut, fmt.Sprintf("%s was taken from %s", allocation, holder.String("networkInterfaceId")))
 		tx.Remove(holder)
 	}
+	return associationPlace(tx, o)
+}
+
+// associationPlace checks the interface and which of its addresses the Elastic IP goes to.
+func associationPlace(tx *tx, o *object) error {
 	networkInterface := tx.Find(interfaceKind, o.String("networkInterfaceId"))
 	if networkInterface == nil {
 		return nil

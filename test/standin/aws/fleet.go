@@ -37,9 +37,9 @@ func fleetKinds() []kind {
 			Token: templateKind, Prefix: "lt-", NotFound: "InvalidLaunchTemplateId.NotFound", Tagged: true, Autoname: "name", NameLimit: 128,
 			Sets: []string{"vpcSecurityGroupIds"}, Replace: []string{"name", "namePrefix"}, Unique: []string{"name"},
 			Refs: []ref{
-				{Path: "networkInterfaces[*].networkInterfaceId", Kinds: []string{interfaceKind}},
-				{Path: "networkInterfaces[*].securityGroups[*]", Kinds: []string{securityKind}},
-				{Path: "vpcSecurityGroupIds[*]", Kinds: []string{securityKind}},
+				{Path: "networkInterfaces[*].networkInterfaceId", Kinds: []string{interfaceKind}, Weak: true},
+				{Path: "networkInterfaces[*].securityGroups[*]", Kinds: []string{securityKind}, Weak: true},
+				{Path: "vpcSecurityGroupIds[*]", Kinds: []string{securityKind}, Weak: true},
 				{Path: "iamInstanceProfile.arn", Kinds: []string{profileKind}, Attr: "arn", Weak: true},
 				{Path: "iamInstanceProfile.name", Kinds: []string{profileKind}, Weak: true},
 			},
@@ -81,7 +81,7 @@ func fleetKinds() []kind {
 		{
 			Token: instanceKind, Prefix: "i-", NotFound: "InvalidInstanceID.NotFound", Tagged: true,
 			Replace: []string{"ami", "availabilityZone", "subnetId", "keyName", "privateIp", "networkInterfaces"},
-			Refs:    []ref{{Path: "subnetId", Kinds: []string{subnetKind}}, {Path: "networkInterfaces[*].networkInterfaceId", Kinds: []string{interfaceKind}}},
+			Refs:    []ref{{Path: "subnetId", Kinds: []string{subnetKind}}, {Path: "networkInterfaces[*].networkInterfaceId", Kinds: []string{interfaceKind}, Weak: true}},
 		},
 		{
 			Token: scalePolicyKind, ID: byProperty("name"), Autoname: "name",

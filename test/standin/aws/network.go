@@ -74,6 +74,12 @@ func networkKinds() []kind {
 			},
 			Outputs: func(_ *tx, o, _ *object) { o.Props["ownerId"] = account },
 		},
+		{ // adopts the group that every VPC has, and leaves it as it is when it is deleted
+			Token: "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup", Tagged: true, Sets: []string{"ingress", "egress"}, Replace: []string{"vpcId"},
+			ID:      func(_ *tx, in props) string { return "sg-" + suffix(engine.Text(in, "vpcId")) + "0" },
+			Refs:    []ref{{Path: "vpcId", Kinds: []string{vpcKind}, Weak: true}},
+			Outputs: func(_ *tx, o, _ *object) { o.Props["ownerId"], o.Props["name"] = account, "default" },
+		},
 		securityRule("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"),
 		securityRule("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"),
 		{

@@ -18,7 +18,7 @@ func storageKinds() []kind {
 	bucket := func(token string) kind {
 		return kind{
 			Token: token, ID: byProperty("bucket"), Autoname: "bucket", NameLimit: 63, Tagged: true, NotFound: "NoSuchBucket",
-			Replace: []string{"bucket", "bucketPrefix", "objectLockEnabled"},
+			Replace: []string{"bucket", "bucketPrefix"},
 			Legal: func(in props) []string {
 				if name, ok := in["bucket"].(string); ok && !bucketName.MatchString(name) {
 					return []string{fmt.Sprintf("bucket: %q is no legal bucket name", name)}
@@ -66,7 +66,7 @@ func storageKinds() []kind {
 // ofBucket is a configuration of a bucket, at most one of a kind.
 func ofBucket(token string) kind {
 	return kind{
-		Token: token, ID: byProperty("bucket"), Replace: []string{"bucket", "expectedBucketOwner"},
+		Token: token, ID: byProperty("bucket"), Replace: []string{"bucket"},
 		Refs: []ref{{Path: "bucket", Kinds: []string{bucketV2Kind, bucketKind}, Weak: true}},
 	}
 }

@@ -3,6 +3,7 @@ package gcp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/test/standin/engine"
@@ -11,7 +12,8 @@ import (
 
 // addressKinds are static IPs. Nothing of them but the labels can change.
 func addressKinds() []kind {
-	settled := []string{"name", "region", "address", "addressType", "description", "ipVersion", "network", "networkTier", "prefixLength", "project", "purpose", "subnetwork", "ipv6EndpointType"}
+	everywhere := []string{"name", "address", "addressType", "description", "ipVersion", "network", "prefixLength", "project", "purpose"}
+	settled := append(slices.Clone(everywhere), "region", "networkTier", "subnetwork", "ipv6EndpointType")
 	return []kind{
 		{
 			Token: addressKind, Autoname: "name", NameLimit: 63, Tagged: true, ID: regional("addresses"), Replace: settled,
@@ -35,7 +37,7 @@ func addressKinds() []kind {
 			},
 		},
 		{
-			Token: globalAddressKind, Autoname: "name", NameLimit: 63, Tagged: true, ID: global("addresses"), Replace: settled,
+			Token: globalAddressKind, Autoname: "name", NameLimit: 63, Tagged: true, ID: global("addresses"), Replace: everywhere,
 			Defaults: props{"addressType": "EXTERNAL"},
 			Outputs: func(tx *tx, o, _ *object) {
 				if o.String("address") == "" {

@@ -9,7 +9,6 @@ import (
 
 // fleetKinds are managed instance groups with what keeps their instances the same, and the load balancer in front of them.
 func fleetKinds() []kind {
-	forwarding := []string{"*"}
 	return []kind{
 		template(templateKind, global("instanceTemplates")), template(regionTemplate, regional("instanceTemplates")),
 		manager(managerKind, zonal("instanceGroupManagers"), "zone"), manager(regionManagerKind, regional("instanceGroupManagers"), "region"),
@@ -34,7 +33,7 @@ func fleetKinds() []kind {
 				o.Props["serviceName"] = ""
 			},
 		},
-		{Token: "gcp:compute/resourcePolicy:ResourcePolicy", Autoname: "name", NameLimit: 63, ID: regional("resourcePolicies"), Replace: forwarding},
+		{Token: "gcp:compute/resourcePolicy:ResourcePolicy", Autoname: "name", NameLimit: 63, ID: regional("resourcePolicies"), Replace: []string{"*"}},
 		{Token: "gcp:compute/autoscaler:Autoscaler", Autoname: "name", NameLimit: 63, ID: zonal("autoscalers"), Replace: []string{"name", "project", "zone"},
 			Refs: []ref{{Path: "target", Kinds: []string{managerKind}}}, Rules: []func(*tx, *object, *object) error{func(tx *tx, o, _ *object) error {
 				if m := tx.Target("", o.String("target"), managerKind); m != nil && stateful(tx, m) {
@@ -64,7 +63,7 @@ func template(token string, id func(*tx, props) string) kind {
 func manager(token string, id func(*tx, props) string, place string) kind {
 	return kind{
 		Token: token, Autoname: "name", NameLimit: 63, ID: id, Replace: []string{"name", "project", place, "baseInstanceName", "description"},
-		Sets: []string{"statefulDisks", "namedPorts", "distributionPolicyZones"},
+		Sets: []string{"statefulDisks", "namedPorts"},
 		Refs: []ref{
 			{Path: "versions[*].instanceTemplate", Kinds: []string{templateKind, regionTemplate}},
 			{Path: "autoHealingPolicies.healthCheck", Kinds: []string{healthKind, regionHealthKind}},
