@@ -3,6 +3,7 @@ package awsalarms
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -138,7 +139,7 @@ func (args *AlarmsArgs) slotAlarms(s Slot) []alarm {
 		}, {
 			key: "load-" + s.Name, threshold: args.Share, minutes: 3, of: 5, missing: missingIsFine,
 			metrics:    []metric{args.slotMetric(s.Name, "Connections", "Maximum"), args.slotMetric(s.Name, "ConnectionsPerSecond", "Maximum")},
-			expression: fmt.Sprintf("MAX([m1/%d, m2/%g])", args.MaxConnections, args.ConnectionsPerSecond),
+			expression: fmt.Sprintf("MAX([m1/%d, m2/%s])", args.MaxConnections, strconv.FormatFloat(args.ConnectionsPerSecond, 'f', -1, 64)),
 			description: fmt.Sprintf("%s carries more than %g of what a proxy is planned for: %d connections held, %g new ones a second. Raise the demand in the stack file to what it is and apply.",
 				s.Name, args.Share, args.MaxConnections, args.ConnectionsPerSecond),
 		},

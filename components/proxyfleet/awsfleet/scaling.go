@@ -2,6 +2,7 @@ package awsfleet
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/autoscaling"
@@ -81,7 +82,8 @@ func (a Autoscaling) queries(stack, zone string) cloudwatch.MetricAlarmMetricQue
 				Dimensions: pulumi.StringMap{"Stack": pulumi.String(stack), "Zone": pulumi.String(zone)},
 			},
 		})
-		shares = append(shares, fmt.Sprintf("%s/%g", t.id, t.perProxy))
+		// Metric math knows no exponents.
+		shares = append(shares, t.id+"/"+strconv.FormatFloat(t.perProxy, 'f', -1, 64))
 	}
 	return append(queries, cloudwatch.MetricAlarmMetricQueryArgs{
 		Id: pulumi.String("load"), Label: pulumi.String("load in proxies"), ReturnData: pulumi.Bool(true),
