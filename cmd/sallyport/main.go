@@ -1,6 +1,7 @@
 // Command sallyport plans the way out of a cluster and reads what has been built.
 //
-// Exit codes: 0 success, 1 the documents of "allowlist diff" differ, 2 anything else that ended without the wanted result.
+// Exit codes: 0 success, 1 the documents of "allowlist diff" differ or "doctor" found something, 2 anything else that ended without
+// the wanted result.
 package main
 
 import (
@@ -14,8 +15,8 @@ import (
 )
 
 const exitCodes = `Exit codes:
-  0  success; for "allowlist diff": no difference
-  1  "allowlist diff": the documents differ
+  0  success; for "allowlist diff": no difference; for "doctor": nothing found
+  1  "allowlist diff": the documents differ; "doctor": there is a finding
   2  wrong input, impossible demand, or an error`
 
 func main() {
@@ -55,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newPlanCommand(),
 		newMonitoringCommand(),
+		newDoctorCommand(),
 		newAllowlistCommand(),
 		newImageCommand(),
 		newLabCommand(),

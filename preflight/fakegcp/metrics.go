@@ -1,7 +1,9 @@
 package fakegcp
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -36,12 +38,20 @@ func (s *Server) timeSeries(r *http.Request) (Object, bool) {
 		points := []Object{}
 		for at, value := range series.Points {
 			if at.After(from) && !at.After(to) {
-				points = append(points, Object{"interval": Object{"endTime": at.Format(time.RFC3339)}, "value": Object{"doubleValue": value}})
+				points = append(points, Object{"interval": Object{"endTime": at.Format(time.RFC3339)}, "value": number(value)})
 			}
 		}
 		found = append(found, Object{"metric": Object{"type": series.Type, "labels": series.Metric}, "resource": Object{"labels": series.Resource}, "points": points})
 	}
 	return cut(s, r, "timeSeries", found), true
+}
+
+// number writes whole values as the API writes integers: as a text.
+func number(v float64) Object {
+	if v == math.Trunc(v) {
+		return Object{"int64Value": strconv.FormatFloat(v, 'f', 0, 64)}
+	}
+	return Object{"doubleValue": v}
 }
 
 // admits understands filters of the form metric.type="..." AND resource.labels.x="...".
@@ -72,5 +82,3 @@ func (s *Server) admits(filter string, series Series) bool {
 	}
 	return true
 }
-
-var _ http.Handler = (*Server)(nil)
