@@ -81,3 +81,12 @@ func TestSettingsReportAllProblemsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestASecondCacheIsRefused(t *testing.T) {
+	if err := Refuse(true); err == nil || !strings.Contains(err.Error(), "dnsCacheConfig") {
+		t.Errorf("got %v", err)
+	}
+	if err := Refuse(false); err != nil {
+		t.Error(err)
+	}
+}

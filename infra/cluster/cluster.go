@@ -6,6 +6,7 @@
 package cluster
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -58,6 +59,14 @@ func Deploy(ctx *pulumi.Context, in Input) error {
 	}
 	for _, step := range []func() error{
 		d.publishDocuments,
+		d.lookUpDNS,
+		d.createResolvers,
+		d.createNodeLocalDNS,
+		d.createMesh,
+		d.createPool,
+		d.createPodDNS,
+		d.createPolicies,
+		d.createNodeHealth,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -74,7 +83,21 @@ type deployment struct {
 	options   []pulumi.ResourceOption // provider and dependencies, for every component
 	image     pulumi.StringOutput
 	documents pulumi.Output // of documents
+	dns       clusterDNS
+	resolvers []pulumi.Resource // what runs the agents of routing dns
 	exports   pulumi.Map
+}
+
+// part is one of the components: a node of the resource tree with objects below it.
+type part struct{ pulumi.ResourceState }
+
+// component registers one, with what decides about it as inputs, so that policies see that.
+func (d *deployment) component(token, name string, inputs pulumi.Map, opts ...pulumi.ResourceOption) (*part, error) {
+	c := &part{}
+	if err := d.ctx.RegisterComponentResourceV2(token, name, inputs, c, append(opts, d.options...)...); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
 }
 
 func newDeployment(ctx *pulumi.Context, in Input) (*deployment, error) {
@@ -100,7 +123,18 @@ func newDeployment(ctx *pulumi.Context, in Input) (*deployment, error) {
 	case in.Image != nil:
 		d.image = in.Image.ToStringOutput()
 	}
+	if d.image == (pulumi.StringOutput{}) && (d.section.Pool != nil || d.section.Routing == stack.RoutingDNS) {
+		return nil, fmt.Errorf("sallyport:kubernetes.image: is required for %s, which runs the proxy image; write REPOSITORY@sha256:...", d.runsImage())
+	}
 	return d, nil
+}
+
+// runsImage names what runs the image.
+func (d *deployment) runsImage() string {
+	if d.section.Pool != nil {
+		return "pool"
+	}
+	return "routing dns"
 }
 
 // optional is nil for an empty text, which stands for the provider's own choice.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 
@@ -19,8 +20,16 @@ type documents struct {
 	Proxies  []routes.Proxy
 }
 
-// publishDocuments makes the documents and exports them without their text form, so that the next update can tell whether they
-// changed: serials rise then, and only then.
+func (d documents) addresses() []netip.Addr {
+	var all []netip.Addr
+	for _, proxy := range d.Proxies {
+		all = append(all, proxy.Address)
+	}
+	return all
+}
+
+// publishDocuments makes the documents and exports them, so that the next update can tell whether they changed: serials rise then,
+// and only then.
 func (d *deployment) publishDocuments() error {
 	previous, err := d.Previous.Output("kubernetes")
 	if err != nil {
@@ -34,36 +43,43 @@ func (d *deployment) publishDocuments() error {
 			values = append(values, ip)
 		}
 	}
-	built := pulumi.All(values...).ApplyT(func(values []any) ([]routes.Document, error) {
+	d.documents = pulumi.All(values...).ApplyT(func(values []any) (documents, error) {
 		proxies, err := d.resolved(values)
 		if err != nil {
-			return nil, err
+			return documents{}, err
 		}
-		resolver, pool := topology.RoutesDocument(d.Settings, proxies, d.Clients), PoolDocument(d.Settings, proxies, d.Clients)
-		for key, document := range map[string]*routes.Document{"resolver": &resolver, "pool": &pool} {
-			if document.Serial, err = topology.NextSerial(before[key], *document); err != nil {
-				return nil, fmt.Errorf("routes document for the %s: %w", key, err)
-			}
-		}
-		return []routes.Document{resolver, pool}, nil
+		return numbered(before, topology.RoutesDocument(d.Settings, proxies, d.Clients), PoolDocument(d.Settings, proxies, d.Clients))
 	})
-	d.documents = built.ApplyT(encode)
-	for i, key := range []string{"resolver", "pool"} {
-		d.exports[key] = built.ApplyT(func(built []routes.Document) (any, error) { return topology.JSONTree(built[i]) })
+	export := func(pick func(documents) string) pulumi.Output {
+		return d.documents.ApplyT(func(value any) (any, error) {
+			var tree any
+			err := json.Unmarshal([]byte(pick(value.(documents))), &tree)
+			return tree, err
+		})
 	}
+	d.exports["resolver"] = export(func(d documents) string { return d.Resolver })
+	d.exports["pool"] = export(func(d documents) string { return d.Pool })
 	return nil
 }
 
-func encode(built []routes.Document) (documents, error) {
-	resolver, err := routes.Encode(&built[0])
-	if err != nil {
-		return documents{}, fmt.Errorf("routes document for the resolvers: %w", err)
+// numbered gives the documents their serials and their text.
+func numbered(before map[string]any, resolver, pool routes.Document) (documents, error) {
+	all := documents{Proxies: resolver.Proxies}
+	for key, d := range map[string]struct {
+		document *routes.Document
+		text     *string
+	}{"resolver": {&resolver, &all.Resolver}, "pool": {&pool, &all.Pool}} {
+		var err error
+		if d.document.Serial, err = topology.NextSerial(before[key], *d.document); err != nil {
+			return all, fmt.Errorf("routes document for the %s: %w", key, err)
+		}
+		text, err := routes.Encode(d.document)
+		if err != nil {
+			return all, fmt.Errorf("routes document for the %s: %w", key, err)
+		}
+		*d.text = string(text)
 	}
-	pool, err := routes.Encode(&built[1])
-	if err != nil {
-		return documents{}, fmt.Errorf("routes document for the pool: %w", err)
-	}
-	return documents{Resolver: string(resolver), Pool: string(pool), Proxies: built[0].Proxies}, nil
+	return all, nil
 }
 
 // resolved are the proxies with the values of their addresses, in the order of the values.

@@ -32,7 +32,7 @@ type Resource struct {
 // first, and with the values when they are known. What differs between the samples waits for the values; all else is plain, so
 // that a preview shows it.
 type Late[V any] struct {
-	Value   pulumi.Output // of V
+	Value   pulumi.Output // of V: what ApplyT makes of a function that returns V
 	Samples [2]V          // legal values that differ in every field
 }
 
@@ -44,7 +44,7 @@ func Register(ctx *pulumi.Context, prefix string, objects []Object, opts ...pulu
 	all := make([]*Resource, len(objects))
 	for i, o := range objects {
 		var err error
-		if all[i], err = register(ctx, prefix, o, properties(o), opts); err != nil {
+		if all[i], err = register(ctx, prefix, o, properties(o), append(after(objects[:i], all, o), opts...)); err != nil {
 			return nil, err
 		}
 	}
@@ -64,21 +64,41 @@ func RegisterLate[V any](ctx *pulumi.Context, prefix string, late Late[V], rende
 			if reflect.DeepEqual(o[field], samples[1][i][field]) {
 				continue
 			}
-			props[field] = late.Value.ApplyT(func(value V) (any, error) {
-				objects, err := render(value)
+			props[field] = late.Value.ApplyT(func(value any) (any, error) {
+				v, ok := value.(V)
+				if !ok {
+					return nil, fmt.Errorf("%s: late values: must be %T, got %T", prefix, v, value)
+				}
+				objects, err := render(v)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", prefix, err)
 				}
 				return objects[i][field], nil
-			}).(pulumi.AnyOutput)
+			})
 		}
-		r, err := register(ctx, prefix, o, props, opts)
+		r, err := register(ctx, prefix, o, props, append(after(samples[0][:i], all, o), opts...))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// after makes an object wait for what must be there before it: its namespace, and, if it runs pods, everything in front of it. Other
+// objects are registered at once.
+func after(earlier []Object, registered []*Resource, o Object) []pulumi.ResourceOption {
+	workload := o.Kind() == "DaemonSet" || o.Kind() == "Deployment"
+	var needed []pulumi.Resource
+	for i, e := range earlier {
+		if workload || e.Kind() == "Namespace" && e.Name() == o.Namespace() {
+			needed = append(needed, registered[i])
+		}
+	}
+	if len(needed) == 0 {
+		return nil
+	}
+	return []pulumi.ResourceOption{pulumi.DependsOn(needed)}
 }
 
 func renderSamples[V any](prefix string, values [2]V, render func(V) ([]Object, error)) (samples [2][]Object, err error) {
