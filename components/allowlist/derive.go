@@ -190,7 +190,8 @@ func (d *deriver) fill() {
 	}
 }
 
-// successor is the address for a place: headroom, the one that a record names before others, or an address of the place's own name.
+// successor is the address for a place: headroom, the one that a record names before others, or a new one, of the place's own name
+// if that is free.
 func (d *deriver) successor(p Place) *Life {
 	headroom := d.named(p)
 	if headroom == nil {
@@ -203,14 +204,13 @@ func (d *deriver) successor(p Place) *Life {
 	switch {
 	case headroom != nil:
 		return headroom
-	case own == nil || own.State == StateReserved:
+	case own == nil && d.record(p.Name).Released.IsZero():
 		return d.grow(p.Name, p.Kind)
-	case own.State == StateRetired || d.over(own):
-		return d.revive(own)
-	default: // drained by hand, and nothing has taken over
-		d.list.Add(d.at(own.Name, "draining"), fmt.Sprintf("leaves place %s without an IP", p.Name), day(d.record(own.Name).Draining),
-			"raise allowlist.reserve, or remove the record while partners still list the IP")
+	case own != nil && d.mayReturn(own):
+		*own = Life{Name: own.Name, Kind: own.Kind, State: StateReserved} // partners may have removed it: it starts anew
 		return own
+	default: // its name is taken: the address serves another place, or people take it out of use
+		return d.fresh(p.Kind)
 	}
 }
 

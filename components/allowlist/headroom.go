@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"time"
-
-	"github.com/sallyport/sallyport/internal/problem"
 )
 
 // free says whether an address is headroom that may come into use.
@@ -41,21 +39,28 @@ func (d *deriver) grow(name string, kind Kind) *Life {
 	if l == nil {
 		l = &Life{Name: name, Slot: name, Kind: kind, State: StateReserved, Confirmed: maps.Clone(d.record(name).Confirmed)}
 		d.lives[name] = l
-		if !d.record(name).Released.IsZero() {
-			d.list.Add(d.at(name, "released"), "is about an IP that is gone, and the plan needs a new one of that name", nil, "remove the record")
-		}
 	}
 	return l
 }
 
-// revive starts the life of a retired address anew: partners may have removed it.
-func (d *deriver) revive(l *Life) *Life {
-	r := d.record(l.Name)
-	if !r.Draining.IsZero() || !r.Retired.IsZero() || !r.Released.IsZero() || len(r.Confirmed) > 0 {
-		d.list.Add(problem.Child(d.in.Rules.Place, l.Name), "is about an earlier life of an IP that the plan needs again", nil, "remove the record")
+// fresh returns a new address that is named as headroom.
+func (d *deriver) fresh(kind Kind) *Life {
+	for number := 1; ; number++ {
+		name := reserveName(kind, number)
+		if d.lives[name] == nil && d.record(name).Released.IsZero() {
+			return d.grow(name, kind)
+		}
 	}
-	*l = Life{Name: l.Name, Kind: l.Kind, State: StateReserved}
-	return l
+}
+
+// mayReturn says whether an address that is out of use can be announced anew: nobody has written into the stack file how its life
+// ended.
+func (d *deriver) mayReturn(l *Life) bool {
+	r := d.record(l.Name)
+	if l.Place != "" || !r.Draining.IsZero() || !r.Retired.IsZero() || !r.Released.IsZero() || len(r.Confirmed) > 0 {
+		return false
+	}
+	return l.State == StateRetired || l.State == StateDraining && d.over(l)
 }
 
 // reserveName names an address that is headroom.
@@ -71,13 +76,8 @@ func (d *deriver) holdHeadroom() {
 				l.Partners = sortedPartners(d.in.Partners[kind])
 			}
 		}
-		for number := 1; free < d.in.Reserve[kind]; number++ {
-			name := reserveName(kind, number)
-			if d.lives[name] == nil {
-				l := d.grow(name, kind)
-				l.Partners = sortedPartners(d.in.Partners[kind])
-				free++
-			}
+		for ; free < d.in.Reserve[kind]; free++ {
+			d.fresh(kind).Partners = sortedPartners(d.in.Partners[kind])
 		}
 	}
 }
