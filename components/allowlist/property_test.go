@@ -200,6 +200,13 @@ func (w *world) publish(lives []Life, founding bool) {
 			w.fail("serial %d -> %d, changed %v", before.Serial, d.Serial, changed)
 		}
 	}
+	if before := w.latest(); before != nil {
+		for _, e := range Diff(*before, d).Removed {
+			if e.State != StateRetired {
+				w.fail("%s leaves the document while %s", e.address(), e.State)
+			}
+		}
+	}
 	w.say("up hands out serial %d", d.Serial)
 	if w.latest() == nil || d.Serial != w.latest().Serial {
 		w.documents = append(w.documents, d)
@@ -295,7 +302,7 @@ func (w *world) checkPartners() {
 }
 
 func TestNoPartnerEverSeesAnIPThatItDoesNotList(t *testing.T) {
-	worlds := 400
+	worlds := 200
 	if testing.Short() {
 		worlds = 60
 	}
