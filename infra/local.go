@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -24,20 +25,19 @@ type local struct {
 	settings *stack.Stack
 	plan     capacity.Plan
 	nodes    []node
-	slots    []topology.Slot
-	natSlots []topology.NatSlot
-	rootfs   string // the proxy image's root filesystem
-	digest   string // the image's digest
+	slots    []topology.Slot    // those that may carry traffic
+	natSlots []topology.NatSlot // likewise
+	rootfs   string             // the proxy image's root filesystem
+	digest   string             // the image's digest
 
-	network      *lab.Network
-	natAddresses map[string]*lab.Address // by address name
-	natReserve   []*lab.Address
-	proxies      map[string]*proxySlot // by slot name
-	proxyReserve []*lab.Address
-	partners     map[string]*lab.Partner // by destination or unlisted host
-	dns          *lab.UpstreamDNS
-	gateways     map[string]*lab.NatGateway // by gateway name
-	routes       *lab.Routes
+	network   *lab.Network
+	life      *topology.Lifecycle
+	addresses map[string]*lab.Address // public ones, by address name
+	proxies   map[string]*proxySlot   // by slot name, those that may carry traffic
+	partners  map[string]*lab.Partner // by destination or unlisted host
+	dns       *lab.UpstreamDNS
+	gateways  map[string]*lab.NatGateway // by gateway name
+	routes    *lab.Routes
 }
 
 // proxySlot is a slot with what it owns.
@@ -66,15 +66,28 @@ func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) (*
 	if err != nil {
 		return nil, err
 	}
+	previous, err := topology.ReadPrevious(ctx)
+	if err != nil {
+		return nil, err
+	}
+	document, err := previous.Allowlist()
+	if err != nil {
+		return nil, err
+	}
+	life, err := topology.NewLifecycle(settings, plan, document)
+	if err != nil {
+		return nil, err
+	}
 	return &local{
 		ctx: ctx, settings: settings, plan: plan, rootfs: rootfs, digest: digest,
-		nodes:        nodes(settings.Cluster, settings.Lab.PodsPerNode),
-		slots:        topology.Slots(settings.Cluster.Zones, plan.Proxies.PerZone),
-		natSlots:     topology.NatSlots(settings.Cluster.Zones, plan.Nat),
-		natAddresses: map[string]*lab.Address{},
-		proxies:      map[string]*proxySlot{},
-		partners:     map[string]*lab.Partner{},
-		gateways:     map[string]*lab.NatGateway{},
+		nodes:     nodes(settings.Cluster, settings.Lab.PodsPerNode),
+		slots:     slices.DeleteFunc(topology.Slots(settings.Cluster.Zones, plan.Proxies.PerZone), func(s topology.Slot) bool { return !life.Usable(s.Name) }),
+		natSlots:  slices.DeleteFunc(topology.NatSlots(settings.Cluster.Zones, plan.Nat), func(s topology.NatSlot) bool { return !life.Usable(s.Name) }),
+		life:      life,
+		addresses: map[string]*lab.Address{},
+		proxies:   map[string]*proxySlot{},
+		partners:  map[string]*lab.Partner{},
+		gateways:  map[string]*lab.NatGateway{},
 	}, nil
 }
 

@@ -22,7 +22,7 @@ func (l *local) createNatGateways() error {
 		for _, s := range l.natSlots {
 			if s.Gateway == name {
 				args.Zone = s.Zone
-				addresses = append(addresses, l.natAddresses[s.Name].Address)
+				addresses = append(addresses, l.publicAddress(s.Name).Address)
 			}
 		}
 		args.Addresses = addresses

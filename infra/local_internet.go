@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/destinations"
 	"github.com/sallyport/sallyport/components/lab"
 	"github.com/sallyport/sallyport/infra/topology"
@@ -51,26 +52,26 @@ func (l *local) stale(partner string) bool {
 	return false
 }
 
-// allowedSources are the public IPs that a destination's partner was told to expect: all of the kind, also those that carry no
-// traffic yet.
+// allowedSources are the public IPs that a destination's partner lists: all of the kind, also those that carry no traffic yet,
+// unless the stack file says what the partner has.
 func (l *local) allowedSources(d destinations.Destination) pulumi.StringArray {
-	var sources pulumi.StringArray
-	add := func(addresses ...*lab.Address) {
-		for _, a := range addresses {
-			sources = append(sources, pulumi.Sprintf("%s/32", a.Address))
+	if list, given := l.settings.Lab.PartnerLists[d.Partner]; given {
+		sources := pulumi.StringArray{}
+		for _, network := range list {
+			sources = append(sources, pulumi.String(network.String()))
 		}
-	}
-	if topology.ViaProxy(d) {
-		for _, s := range l.slots {
-			add(l.proxies[s.Name].public...)
-		}
-		add(l.proxyReserve...)
 		return sources
 	}
-	for _, s := range l.natSlots {
-		add(l.natAddresses[s.Name])
+	kind := allowlist.KindNat
+	if topology.ViaProxy(d) {
+		kind = allowlist.KindProxy
 	}
-	add(l.natReserve...)
+	var sources pulumi.StringArray
+	for _, life := range l.life.Addresses() {
+		if life.Kind == kind && life.State.Listed() {
+			sources = append(sources, pulumi.Sprintf("%s/32", l.addresses[life.Name].Address))
+		}
+	}
 	return sources
 }
 

@@ -62,6 +62,9 @@ func (r *Recorder) NewResource(args pulumi.MockResourceArgs) (string, resource.P
 		protect: args.RegisterRPC.GetProtect(),
 	})
 	state := args.Inputs.Copy()
+	if args.TypeToken == "pulumi:pulumi:StackReference" { // a stack that exports nothing, unless the test says otherwise
+		state["outputs"] = resource.NewPropertyValue(map[string]any{})
+	}
 	if r.outputs != nil {
 		for name, value := range r.outputs(args.TypeToken, args.Name, args.Inputs) {
 			state[resource.PropertyKey(name)] = resource.NewPropertyValue(value)

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/sallyport/sallyport/components/destinations"
@@ -68,6 +69,16 @@ func validateStalePartners(s *Stack, list *problem.List) {
 			list.Add(at, "must be the partner of a destination", partner, partnerRemedy(partner, partners))
 		} else if slices.Index(s.Lab.StalePartners, partner) < i {
 			list.Add(at, "must be unique", partner, "remove one of the two")
+		}
+	}
+}
+
+// validatePartnerLists demands partners that some destination names.
+func validatePartnerLists(s *Stack, list *problem.List) {
+	partners := destinations.Partners(s.Destinations)
+	for _, partner := range slices.Sorted(maps.Keys(s.Lab.PartnerLists)) {
+		if !slices.Contains(partners, partner) {
+			list.Add(problem.Child(Namespace+"lab.partnerLists", partner), "must be the partner of a destination", partner, partnerRemedy(partner, partners))
 		}
 	}
 }

@@ -6,7 +6,11 @@
 // left to a default of its reader, and its demand fits into a legal plan ([Stack.Plan]).
 package stack
 
-import "github.com/sallyport/sallyport/components/destinations"
+import (
+	"net/netip"
+
+	"github.com/sallyport/sallyport/components/destinations"
+)
 
 // Cloud is where a stack lives.
 type Cloud string
@@ -112,4 +116,7 @@ type Lab struct {
 	UnlistedHosts []string `json:"unlistedHosts,omitempty"`
 	// StalePartners are partners whose allowlist is empty, as if they had never been told: they refuse everything.
 	StalePartners []string `json:"stalePartners,omitempty"`
+	// PartnerLists are what partners list, as networks, for those who do not simply list what the stack publishes: so a partner
+	// can play one who updates late.
+	PartnerLists map[string][]netip.Prefix `json:"partnerLists,omitempty"`
 }

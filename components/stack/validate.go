@@ -37,7 +37,7 @@ func validate(s *Stack, list *problem.List) {
 		validateFlavor, validateTimeWait, validateBlocking, validatePortsPerVM, validateInsufficient, validateMaxIPs,
 		validateAWS, validateGCP, validateKubernetes,
 		validateProxies, validateIPsPerProxy, validateReserve, validateNotice, validateIPRecords, validatePublish,
-		validateLabNodes, validatePods, validateUnlistedHosts, validateStalePartners,
+		validateLabNodes, validatePods, validateUnlistedHosts, validateStalePartners, validatePartnerLists,
 	} {
 		rule(s, list)
 	}
