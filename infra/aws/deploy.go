@@ -6,6 +6,7 @@ package aws
 
 import (
 	"errors"
+	"strings"
 
 	awssdk "github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -105,10 +106,8 @@ func newDeployment(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Pla
 	if err := errors.Join(d.checkNames(), blockErr); err != nil {
 		return nil, err
 	}
-	for _, warning := range life.Warnings() {
-		if err := ctx.Log.Warn(warning, nil); err != nil {
-			return nil, err
-		}
+	if warnings := life.Warnings(); len(warnings) > 0 {
+		return d, ctx.Log.Warn(strings.Join(warnings, "\n"), nil)
 	}
 	return d, nil
 }
