@@ -79,8 +79,8 @@ func (r *Row) measure(value float64, at time.Time) {
 }
 
 // none makes a row of a total that has to be 0.
-func none(subject, figure, unit string, t Total, note string) Row {
-	row := Row{Subject: subject, Figure: figure, Unit: unit, Verdict: NoData}
+func none(subject, figure string, t Total, note string) Row {
+	row := Row{Subject: subject, Figure: figure, Verdict: NoData}
 	if t.Known {
 		row.measure(t.Value, time.Time{})
 		row.Verdict = OK

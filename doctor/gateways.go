@@ -38,7 +38,7 @@ func (e *examiner) awsGateway(g Gateway) {
 		e.planned(subject, "new connections", "/s", g.PerSecond, perSecond, perSecond*60, 0),
 		e.planned(subject, "open connections", "", g.Connections, held, held, 0),
 		e.planned(subject, "traffic", "B/s", g.BytesPerSecond, 0, 0, gatewayBytes),
-		none(subject, "connections that found no port", "", g.PortErrors,
+		none(subject, "connections that found no port", g.PortErrors,
 			fmt.Sprintf("a destination has used all %s ports of an IP", thousands(capacity.PortsPerGatewayIP))),
 	)
 	e.carried(g.PerSecond, perSecond)
@@ -52,8 +52,8 @@ func (e *examiner) gcpGateway(g Gateway) {
 	planned := e.worstNat().Load
 	e.add(
 		e.planned(subject, "ports of the busiest VM", "", g.Ports, planned, planned, float64(e.in.Plan.Nat.PortsPerVM)),
-		none(subject, "packets that found no port", "", g.Dropped, "a VM has used all its ports to a destination"),
-		none(subject, "minutes with a VM without IP", "", g.Unserved, "there are more VMs than the IPs have ports for"),
+		none(subject, "packets that found no port", g.Dropped, "a VM has used all its ports to a destination"),
+		none(subject, "minutes with a VM without IP", g.Unserved, "there are more VMs than the IPs have ports for"),
 	)
 	if g.PerSecond.Known {
 		perSecond, _ := e.natLoad()

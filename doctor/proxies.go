@@ -114,9 +114,9 @@ func (e *examiner) fleet() {
 	if routes.Verdict == Over {
 		routes.Note = "/readyz of the proxy says why"
 	}
-	refusals := none("fleet", "refusals", "", f.Refusals, "")
+	refusals := none("fleet", "refusals", f.Refusals, "")
 	if refusals.Verdict == Over { // what is refused was meant to be, unless somebody misses it
 		refusals.Verdict, refusals.Note = OK, "by reason in the proxies' log: destinations that are not listed, clients beyond a limit"
 	}
-	e.add(routes, none("fleet", "restarts of HAProxy", "", f.Restarts, "the proxies' log says why"), refusals)
+	e.add(routes, none("fleet", "restarts of HAProxy", f.Restarts, "the proxies' log says why"), refusals)
 }

@@ -13,6 +13,13 @@ type account struct {
 	offered   map[string]bool // zones that have the instance type
 	quotas    map[string]int  // by code
 	ours      map[string]bool // network interfaces of this stack, by ID
+	instances []instance      // that count against the quota of virtual CPUs
+}
+
+type instance struct {
+	kind string
+	cpus int
+	ours bool
 }
 
 type elasticIP struct {
@@ -51,6 +58,7 @@ type defaultRoute struct {
 
 type machine struct {
 	ipsPerInterface int
+	cpus            int
 	architectures   []string
 }
 

@@ -38,7 +38,7 @@ func Check(ctx context.Context, need Need) error {
 	r := &reader{need: need, ec2: ec2.NewFromConfig(cfg), quotas: servicequotas.NewFromConfig(cfg)}
 	r.read(ctx, &list)
 	for _, check := range []func(Need, account, *problem.List){
-		checkAddressQuota, checkGatewayQuota, checkIPsPerGateway, checkZones, checkVPC, checkSubnets, checkRouteTables, checkBrought, checkMachine,
+		checkAddressQuota, checkGatewayQuota, checkIPsPerGateway, checkCPUQuota, checkZones, checkVPC, checkSubnets, checkRouteTables, checkBrought, checkMachine,
 	} {
 		check(need, r.account, &list)
 	}

@@ -26,8 +26,8 @@ func account() fakeaws.Account {
 	a := fakeaws.Account{
 		Region:        region,
 		VPCs:          []fakeaws.VPC{{ID: "vpc-1", CIDRs: []string{"10.0.0.0/16"}}, {ID: "vpc-2", CIDRs: []string{"10.1.0.0/16"}}},
-		InstanceTypes: []fakeaws.InstanceType{{Name: "c7g.large", IPsPerInterface: 10, Architectures: []string{"arm64"}, Zones: zones}},
-		Quotas:        map[string]float64{awspreflight.QuotaAddresses: 20, awspreflight.QuotaIPsPerGateway: 8, awspreflight.QuotaGateways: 5},
+		InstanceTypes: []fakeaws.InstanceType{{Name: "c7g.large", IPsPerInterface: 10, CPUs: 2, Architectures: []string{"arm64"}, Zones: zones}},
+		Quotas:        map[string]float64{awspreflight.QuotaAddresses: 20, awspreflight.QuotaIPsPerGateway: 8, awspreflight.QuotaGateways: 5, awspreflight.QuotaCPUs: 16},
 		RouteTables:   []fakeaws.RouteTable{{ID: "rtb-main", VPC: "vpc-1", Main: true}, {ID: "rtb-other", VPC: "vpc-2", Main: true, Default: "igw-2"}},
 		Subnets:       []fakeaws.Subnet{{ID: "subnet-other", VPC: "vpc-2", Zone: zones[0]}},
 	}
@@ -49,7 +49,7 @@ func need() awspreflight.Need {
 		Stack: "prod", Region: region, Zones: zones,
 		VPC:      awspreflight.VPC{ID: "vpc-1", CIDRs: []string{"10.0.0.0/16"}},
 		Gateways: map[string]int{}, IPsPerGateway: 2,
-		Fleet: awspreflight.Fleet{InstanceType: "c7g.large", Architecture: "arm64", IPsPerInterface: 2},
+		Fleet: awspreflight.Fleet{InstanceType: "c7g.large", Architecture: "arm64", IPsPerInterface: 2, Machines: 3},
 	}
 	for _, zone := range zones {
 		key := zone[len(zone)-1:]
@@ -77,6 +77,7 @@ func built() fakeaws.Account {
 	}
 	for _, zone := range zones {
 		key := zone[len(zone)-1:]
+		a.Instances = append(a.Instances, fakeaws.Instance{ID: "i-" + key, Type: "c7g.large", CPUs: 2, Tags: ours("proxy-" + zone + "-1")})
 		a.NatGateways = append(a.NatGateways, fakeaws.NatGateway{ID: "nat-" + key, Subnet: "subnet-public-" + key, Tags: ours("nat-" + zone),
 			Addresses: []string{"eipalloc-nat-" + zone + "-1", "eipalloc-nat-" + zone + "-2"}})
 		for i := range a.RouteTables {
@@ -109,7 +110,7 @@ func TestAStackThatFitsIsLetThrough(t *testing.T) {
 
 func TestWhatIsBuiltDoesNotCountTwice(t *testing.T) {
 	a := built()
-	a.Quotas = map[string]float64{awspreflight.QuotaAddresses: 12, awspreflight.QuotaIPsPerGateway: 1, awspreflight.QuotaGateways: 1}
+	a.Quotas = map[string]float64{awspreflight.QuotaAddresses: 12, awspreflight.QuotaIPsPerGateway: 1, awspreflight.QuotaGateways: 1, awspreflight.QuotaCPUs: 6}
 	fakeaws.Start(t, a)
 	if got := check(t, need()); got != "fits\n" {
 		t.Errorf("quotas that are just reached: %s", got)
@@ -124,7 +125,9 @@ func TestWhatIsBuiltDoesNotCountTwice(t *testing.T) {
 func TestEveryShortageIsToldAtOnce(t *testing.T) {
 	a := account()
 	a.Quotas = map[string]float64{awspreflight.QuotaIPsPerGateway: 2}
-	a.DefaultOnly = map[string]float64{awspreflight.QuotaAddresses: 5, awspreflight.QuotaGateways: 5}
+	a.DefaultOnly = map[string]float64{awspreflight.QuotaAddresses: 5, awspreflight.QuotaGateways: 5, awspreflight.QuotaCPUs: 5}
+	a.Instances = []fakeaws.Instance{{Type: "m7g.large", CPUs: 2}, {Type: "t3.nano", CPUs: 1, Spot: true}, {Type: "g5.xlarge", CPUs: 4}, {Type: "c7g.large", CPUs: 2, State: "stopped"},
+		{Type: "c7g.large", CPUs: 2, Tags: map[string]string{"sallyport:stack": "prod"}}}
 	a.Addresses = []fakeaws.Address{{ID: "eipalloc-x", IP: "192.0.2.1"}, {ID: "eipalloc-own", IP: "203.0.113.1", Pool: "ipv4pool-ec2-1"},
 		{ID: "eipalloc-kept", IP: "192.0.2.2", Tags: map[string]string{"sallyport:stack": "prod", "sallyport:slot": "nat-eu-west-1a-1"}},
 		{ID: "eipalloc-same-slot", IP: "192.0.2.3", Tags: map[string]string{"sallyport:stack": "dev", "sallyport:slot": "nat-eu-west-1a-2"}}}

@@ -75,4 +75,6 @@ type Fleet struct {
 	IPsPerInterface int
 	// Zones are those with proxies. Empty: all of Need.Zones.
 	Zones []string
+	// Machines is how many of them run at once. 0: their virtual CPUs are not compared with the quota.
+	Machines int
 }

@@ -2,6 +2,7 @@ package awspreflight
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/internal/problem"
@@ -17,10 +18,14 @@ const (
 	QuotaIPsPerGateway = capacity.QuotaIPsPerGateway
 	// QuotaGateways limits the NAT gateways of a zone, by default to 5. Those that come or go count.
 	QuotaGateways = "L-FE5A380F"
+	// QuotaCPUs limits the virtual CPUs of running on-demand instances of the families A, C, D, H, I, M, R, T and Z together, in a
+	// new account often to 5. Other families have quotas of their own, which are not checked.
+	// "Amazon EC2 on-demand instance quotas", 2026-09.
+	QuotaCPUs = "L-1216C47A"
 )
 
 // quotaService is the service that a quota belongs to.
-var quotaService = map[string]string{QuotaAddresses: "ec2", QuotaIPsPerGateway: "vpc", QuotaGateways: "vpc"}
+var quotaService = map[string]string{QuotaAddresses: "ec2", QuotaIPsPerGateway: "vpc", QuotaGateways: "vpc", QuotaCPUs: "ec2"}
 
 // console is where a quota is raised.
 func console(region, code string) string {
@@ -36,7 +41,41 @@ func (n Need) quotas() []string {
 	if len(n.Gateways) > 0 {
 		codes = append(codes, QuotaIPsPerGateway, QuotaGateways)
 	}
+	if n.countsCPUs() {
+		codes = append(codes, QuotaCPUs)
+	}
 	return codes
+}
+
+// standardFamily begins the name of an instance type whose CPUs count against QuotaCPUs: c7g.large, im4gn.large, t4g.nano; neither
+// inf2, trn1, hpc7g nor dl1.
+var standardFamily = regexp.MustCompile(`^(a|c|d|h|i|im|is|m|r|t|z)[0-9]`)
+
+// countsCPUs reports whether the fleet counts against the quota of virtual CPUs.
+func (n Need) countsCPUs() bool {
+	return n.Fleet.Machines > 0 && standardFamily.MatchString(n.Fleet.InstanceType)
+}
+
+// checkCPUQuota compares the virtual CPUs that run with the quota. Machines of this stack are there already.
+func checkCPUQuota(n Need, a account, list *problem.List) {
+	limit, known := a.quotas[QuotaCPUs]
+	if !known || !n.countsCPUs() || a.instances == nil || a.machine == nil || a.machine.cpus == 0 {
+		return
+	}
+	used, ours, running := 0, 0, 0
+	for _, i := range a.instances {
+		if !standardFamily.MatchString(i.kind) {
+			continue
+		}
+		used += i.cpus
+		if i.ours {
+			ours, running = ours+i.cpus, running+1
+		}
+	}
+	preflight.Quota{
+		Place: awsapi.Place(n.Region) + ": virtual CPUs of standard instances", Code: QuotaCPUs, Limit: limit, Used: used, Ours: ours,
+		Adds: (n.Fleet.Machines - running) * a.machine.cpus, Raise: console(n.Region, QuotaCPUs), Instead: "lower sallyport:aws.fleet.activePerZone",
+	}.Check(list)
 }
 
 // slotsToAllocate are the slots whose address the stack allocates from what Amazon owns.

@@ -45,6 +45,7 @@ func (r *reader) steps() []step {
 		{"ec2:DescribeVpcs", n.VPC.ID != "", r.readVPC},
 		{"ec2:DescribeRouteTables", n.VPC.ID != "", r.readTables},
 		{"ec2:DescribeInstanceTypes", n.Fleet.InstanceType != "", r.readMachine},
+		{"ec2:DescribeInstances", n.countsCPUs(), r.readInstances},
 		{"ec2:DescribeInstanceTypeOfferings", n.Fleet.InstanceType != "", r.readOfferings},
 	}
 	r.account.quotas = map[string]int{}
@@ -170,6 +171,9 @@ func (r *reader) readMachine(ctx context.Context) error {
 	}
 	read := machine{}
 	for _, t := range out.InstanceTypes {
+		if t.VCpuInfo != nil {
+			read.cpus = int(aws.ToInt32(t.VCpuInfo.DefaultVCpus))
+		}
 		if t.NetworkInfo != nil {
 			read.ipsPerInterface = int(aws.ToInt32(t.NetworkInfo.Ipv4AddressesPerInterface))
 		}
@@ -180,6 +184,29 @@ func (r *reader) readMachine(ctx context.Context) error {
 		}
 	}
 	r.account.machine = &read
+	return nil
+}
+
+func (r *reader) readInstances(ctx context.Context) error {
+	pages := ec2.NewDescribeInstancesPaginator(r.ec2, &ec2.DescribeInstancesInput{
+		Filters: []types.Filter{{Name: aws.String("instance-state-name"), Values: []string{"pending", "running"}}}})
+	found := []instance{}
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, reservation := range out.Reservations {
+			for _, i := range reservation.Instances {
+				if i.InstanceLifecycle == types.InstanceLifecycleTypeSpot || i.CpuOptions == nil {
+					continue // spot instances have a quota of their own
+				}
+				cpus := aws.ToInt32(i.CpuOptions.CoreCount) * aws.ToInt32(i.CpuOptions.ThreadsPerCore)
+				found = append(found, instance{kind: string(i.InstanceType), cpus: int(cpus), ours: tagsOf(i.Tags)[tagStack] == r.need.Stack})
+			}
+		}
+	}
+	r.account.instances = found
 	return nil
 }
 

@@ -30,6 +30,7 @@ type Account struct {
 	Addresses     []Address
 	NatGateways   []NatGateway
 	Interfaces    []Interface
+	Instances     []Instance
 	InstanceTypes []InstanceType
 	// Quotas are the applied values by code; DefaultOnly are those for which the API knows the default and no applied value.
 	Quotas, DefaultOnly map[string]float64

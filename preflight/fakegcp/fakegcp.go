@@ -34,7 +34,7 @@ type Project struct {
 	Addresses, Routers, Subnetworks []Object
 	// Networks are names.
 	Networks []string
-	// MachineTypes are names by zone.
+	// MachineTypes are names by zone. Each has as many CPUs as its name says at the end.
 	MachineTypes map[string][]string
 	// Series are what Cloud Monitoring has.
 	Series []Series
@@ -190,7 +190,8 @@ func (s *Server) answer(r *http.Request) (Object, bool) {
 	}
 	if rest, ok := strings.CutPrefix(inProject, "/zones/"); ok {
 		zone, name, _ := strings.Cut(rest, "/machineTypes/")
-		return Object{"name": name}, slices.Contains(p.MachineTypes[zone], name)
+		cpus, _ := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+		return Object{"name": name, "guestCpus": cpus}, slices.Contains(p.MachineTypes[zone], name)
 	}
 	return nil, false
 }

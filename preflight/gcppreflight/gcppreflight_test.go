@@ -28,7 +28,7 @@ func project() fakegcp.Project {
 	link := "https://www.googleapis.com/compute/v1/projects/project-1/"
 	return fakegcp.Project{
 		ID: "project-1", Region: region, Zones: append(slices.Clone(zones), "europe-west1-d"),
-		RegionQuotas:  map[string][2]float64{gcppreflight.QuotaStatic: {8, 1}, gcppreflight.QuotaInUse: {7, 1}, "CPUS": {24, 4}},
+		RegionQuotas:  map[string][2]float64{gcppreflight.QuotaStatic: {8, 1}, gcppreflight.QuotaInUse: {7, 1}, gcppreflight.QuotaCPUs: {8, 4}},
 		ProjectQuotas: map[string][2]float64{gcppreflight.QuotaRouters: {10, 9}},
 		Networks:      []string{"prod", "other"},
 		Subnetworks: []object{
@@ -51,7 +51,7 @@ func need() gcppreflight.Need {
 			{Place: "sallyport:gcp.network.existing.fleetSubnetwork", Name: "fleet"},
 		},
 		Gateways: []gcppreflight.Gateway{{Router: "sallyport-prod", Name: "nat", IPs: 4, Ranges: 2}},
-		Fleet:    gcppreflight.Fleet{MachineType: "e2-standard-2", NamePrefix: "proxy-"},
+		Fleet:    gcppreflight.Fleet{MachineType: "e2-standard-2", Machines: 2, NamePrefix: "proxy-"},
 	}
 	for i := range 4 {
 		n.Addresses = append(n.Addresses, gcppreflight.Address{Slot: fmt.Sprintf("nat-%d", i+1)})
@@ -81,7 +81,7 @@ func built() fakegcp.Project {
 	}
 	p.Routers = append(p.Routers, object{"name": "sallyport-prod", "network": "https://www.googleapis.com/compute/v1/projects/project-1/global/networks/prod",
 		"nats": []object{nat("nat", "nodes", "PRIMARY_IP_RANGE", "pods")}})
-	p.RegionQuotas = map[string][2]float64{gcppreflight.QuotaStatic: {8, 8}, gcppreflight.QuotaInUse: {7, 7}}
+	p.RegionQuotas = map[string][2]float64{gcppreflight.QuotaStatic: {8, 8}, gcppreflight.QuotaInUse: {7, 7}, gcppreflight.QuotaCPUs: {8, 8}}
 	p.ProjectQuotas = map[string][2]float64{gcppreflight.QuotaRouters: {10, 10}}
 	return p
 }
@@ -119,7 +119,7 @@ func TestAStackThatFitsIsLetThrough(t *testing.T) {
 
 func TestEveryShortageIsToldAtOnce(t *testing.T) {
 	p := project()
-	p.RegionQuotas = map[string][2]float64{gcppreflight.QuotaStatic: {8, 3}, gcppreflight.QuotaInUse: {8, 8}}
+	p.RegionQuotas = map[string][2]float64{gcppreflight.QuotaStatic: {8, 3}, gcppreflight.QuotaInUse: {8, 8}, gcppreflight.QuotaCPUs: {8, 5}}
 	p.ProjectQuotas = map[string][2]float64{gcppreflight.QuotaRouters: {10, 10}}
 	for i := range 4 {
 		p.Routers = append(p.Routers, object{"name": fmt.Sprintf("r%d", i), "network": "global/networks/prod"})

@@ -71,6 +71,9 @@ type Fleet struct {
 	MachineType string
 	// Zones are those with proxies. Empty: all of Need.Zones.
 	Zones []string
+	// Machines is how many of them run at once, each with an address whose slot begins with "proxy-". 0: their virtual CPUs are not
+	// compared with the quota.
+	Machines int
 	// NamePrefix begins the names of its instances: an address that one of them uses is not in the way. Empty: any instance's is not.
 	NamePrefix string
 }

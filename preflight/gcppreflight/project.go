@@ -10,8 +10,14 @@ type project struct {
 	addresses   []address
 	routers     []router // of the region, in the project and in that of the network
 	network     *network
-	subnetworks []subnetwork // of the region, in the project of the network
-	machines    map[string]bool
+	subnetworks []subnetwork       // of the region, in the project of the network
+	machines    map[string]machine // by zone
+}
+
+type machine struct {
+	CPUs int `json:"guestCpus"`
+	// missing says that the zone has no such type.
+	missing bool
 }
 
 type quota struct {

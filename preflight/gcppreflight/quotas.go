@@ -15,6 +15,9 @@ const (
 	QuotaStatic = "STATIC_ADDRESSES"
 	// QuotaInUse limits the external IPs of a region that something uses.
 	QuotaInUse = "IN_USE_ADDRESSES"
+	// QuotaCPUs limits the virtual CPUs of a region that machines of the series E2 and N1 have together. Other series have quotas of
+	// their own, which are not checked.
+	QuotaCPUs = "CPUS"
 	// QuotaRouters limits the Cloud Routers of a project.
 	QuotaRouters = "ROUTERS"
 )
@@ -106,6 +109,37 @@ func checkAddressQuotas(n Need, p project, list *problem.List) {
 	}
 }
 
+// checkCPUQuota compares the virtual CPUs of the region with the quota. A proxy whose address is in use is there already.
+func checkCPUQuota(n Need, p project, list *problem.List) {
+	kind := n.Fleet.MachineType
+	if n.Fleet.Machines == 0 || p.region == nil || p.addresses == nil || !strings.HasPrefix(kind, "e2-") && !strings.HasPrefix(kind, "n1-") {
+		return
+	}
+	found, known := byMetric(p.region.Quotas, QuotaCPUs)
+	cpus := 0
+	for _, m := range p.machines {
+		cpus = max(cpus, m.CPUs)
+	}
+	if !known || cpus == 0 {
+		return
+	}
+	running := 0
+	ours, byName := p.slots(n)
+	for _, want := range n.Addresses {
+		a := ours[want.Slot]
+		if want.Name != "" {
+			a = byName[last(want.Name)]
+		}
+		if strings.HasPrefix(want.Slot, "proxy-") && a.Status == "IN_USE" {
+			running++
+		}
+	}
+	preflight.Quota{
+		Place: n.place() + ": virtual CPUs", Code: QuotaCPUs, Limit: int(found.Limit), Used: int(found.Usage), Ours: min(running*cpus, int(found.Usage)),
+		Adds: (n.Fleet.Machines - running) * cpus, Raise: n.console(), Instead: "lower sallyport:gcp.fleet.activePerZone",
+	}.Check(list)
+}
+
 // checkRouterQuotas compares the routers with the project's quota and with what a network takes in a region.
 func checkRouterQuotas(n Need, p project, list *problem.List) {
 	if p.routers == nil {
@@ -188,7 +222,7 @@ func checkZones(n Need, p project, list *problem.List) {
 func checkMachine(n Need, p project, list *problem.List) {
 	var without []string
 	for _, zone := range n.fleetZones() {
-		if has, asked := p.machines[zone]; asked && !has {
+		if p.machines[zone].missing {
 			without = append(without, zone)
 		}
 	}

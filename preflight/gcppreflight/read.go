@@ -150,14 +150,15 @@ func (r *reader) readSubnetworks(ctx context.Context, action string) (err error)
 }
 
 func (r *reader) readMachines(ctx context.Context, action string) error {
-	found := map[string]bool{}
+	found := map[string]machine{}
 	for _, zone := range r.need.fleetZones() {
-		var machine struct{}
-		err := r.api.Get(ctx, action, gcpapi.Compute("projects", r.need.Project, "zones", zone, "machineTypes", r.need.Fleet.MachineType), nil, &machine)
+		var one machine
+		err := r.api.Get(ctx, action, gcpapi.Compute("projects", r.need.Project, "zones", zone, "machineTypes", r.need.Fleet.MachineType), nil, &one)
 		if err != nil && !gcpapi.IsMissing(err) {
 			return err
 		}
-		found[zone] = err == nil
+		one.missing = err != nil
+		found[zone] = one
 	}
 	r.project.machines = found
 	return nil
