@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -41,25 +39,16 @@ func newPoolFigures(t *traffic, m *metrics) *poolFigures {
 	return f
 }
 
-// poolLine is what the log-format has beside that of passthrough.
-type poolLine struct {
-	Reason  string `json:"reason"`
-	Status  int    `json:"status"`
-	Retries string `json:"retries"` // "+1" if the last one went to another server
-	Backend string `json:"backend"`
-}
-
 // line takes one line of the access log.
 func (f *poolFigures) line(text []byte) {
 	record, err := accesslog.Parse(text)
-	var l poolLine
-	if err = errors.Join(err, json.Unmarshal(text, &l)); err != nil {
+	if err != nil {
 		f.traffic.say("unreadable line in haproxy's access log", "unreadable", "")
 		return
 	}
-	route, forwarded := l.route()
-	if forwarded && l.Reason == "-" {
-		record.Refused = "" // it may have no address: no connection came about
+	route, forwarded := poolRoute(record.Backend)
+	if forwarded && record.Unrouted {
+		record.Refused = "" // it has no address: no connection came about
 	}
 	m := f.traffic.metrics
 	if record.Refused != "" {
@@ -67,15 +56,15 @@ func (f *poolFigures) line(text []byte) {
 		f.traffic.say("request refused", string(record.Refused), record.Host, "client", record.Client, "destination", route, "address", record.Dst)
 		return
 	}
-	f.requests.WithLabelValues(route, strconv.Itoa(max(l.Status, 0)/100)+"xx").Inc()
-	if n, err := strconv.Atoi(strings.TrimPrefix(l.Retries, "+")); err == nil && n > 0 {
-		f.retries.WithLabelValues(route).Add(float64(n))
+	f.requests.WithLabelValues(route, strconv.Itoa(record.Status/100)+"xx").Inc()
+	if record.Retries > 0 {
+		f.retries.WithLabelValues(route).Add(float64(record.Retries))
 	}
 	m.bytes.WithLabelValues(route, "in").Add(float64(record.In))
 	m.bytes.WithLabelValues(route, "out").Add(float64(record.Out))
 	if f.traffic.sample > 0 && rand.Float64() < f.traffic.sample {
 		f.traffic.logger.Info("request", "host", record.Host, "client", record.Client, "destination", route, "address", record.Dst,
-			"in", record.In, "out", record.Out, "connect", record.Connect.String(), "total", record.Total.String(), "status", l.Status)
+			"in", record.In, "out", record.Out, "connect", record.Connect.String(), "total", record.Total.String(), "status", record.Status)
 	}
 	if record.Failed {
 		m.failed.WithLabelValues(route).Inc()
@@ -86,9 +75,9 @@ func (f *poolFigures) line(text []byte) {
 	}
 }
 
-// route returns the name of the route, empty if none was asked for, and whether the request was given to its backend.
-func (l poolLine) route() (name string, forwarded bool) {
-	if reason, route, ok := strings.Cut(l.Backend, ":"); ok && strings.HasPrefix(reason, "!") {
+// poolRoute returns the name of a backend's route, empty if there is none, and whether the request was given to the backend.
+func poolRoute(backend string) (name string, forwarded bool) {
+	if reason, route, ok := strings.Cut(backend, ":"); ok && strings.HasPrefix(reason, "!") {
 		return route, false
 	} else if ok {
 		return reason, true

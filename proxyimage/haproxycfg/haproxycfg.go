@@ -38,6 +38,10 @@ var passthroughTemplate = template.Must(template.New("passthrough").Funcs(templa
 // InspectDelay is how long a client may take to send its ClientHello.
 const InspectDelay = 5 * time.Second
 
+// Keepalive is when a silent peer is asked whether it is there, in seconds, and after how many questions without an answer the
+// connection ends. Well below the 350 s after which NAT gateways and network load balancers forget a connection.
+var Keepalive = struct{ Idle, Interval, Count int }{Idle: 120, Interval: 30, Count: 3}
+
 // Passthrough is what the configuration of a passthrough proxy depends on.
 type Passthrough struct {
 	// RunDir holds the sockets: AdminSocket and HealthSocket. Absolute.
@@ -62,6 +66,9 @@ type Passthrough struct {
 	ClientConnections int
 	// Audit forwards what is refused for want of a listed name or by a limit, and only notes it in the access log.
 	Audit bool
+	// KernelKeepalive says that the kernel's defaults for keepalive probes are those of Keepalive, so that they need not be set
+	// for each connection.
+	KernelKeepalive bool
 	// HardStop ends the connections of a process that was replaced by a reload so long ago. Default 24 h.
 	HardStop time.Duration
 }
@@ -160,6 +167,7 @@ type view struct {
 	Passthrough
 	Bind, AdminSocket, HealthSocket string
 	InspectDelay                    time.Duration
+	Keepalive                       struct{ Idle, Interval, Count int }
 	Slots, Pipes                    int
 	Classes                         []string
 	NoAddress                       netip.Addr
@@ -176,7 +184,7 @@ type frontendView struct {
 func (p Passthrough) view() view {
 	v := view{
 		Passthrough: p, Bind: p.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
-		InspectDelay: InspectDelay, Slots: Slots, Pipes: p.pipes(), Classes: refusedClasses, NoAddress: NoAddress,
+		InspectDelay: InspectDelay, Keepalive: Keepalive, Slots: Slots, Pipes: p.pipes(), Classes: refusedClasses, NoAddress: NoAddress,
 	}
 	common := v
 	for _, l := range p.Listeners {

@@ -29,7 +29,7 @@ func TestRenderMatchesGolden(t *testing.T) {
 	several.Listeners = tlsOn(8443, 443)
 	several.Listen = netip.MustParseAddr("10.0.2.11")
 	several.SourceIPs = []netip.Addr{netip.MustParseAddr("198.51.100.129"), netip.MustParseAddr("198.51.100.130")}
-	several.Threads, several.IdleTimeout = 4, 10*time.Minute
+	several.Threads, several.IdleTimeout, several.KernelKeepalive = 4, 10*time.Minute, true
 	limited, audit := example(), example()
 	limited.ClientConnections = 500
 	audit.ClientConnections, audit.Audit = 500, true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -310,4 +311,24 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("changed by a round trip: %v", err)
 		}
 	})
+}
+
+// TestHostLabels: the loop that judges every name a client sends agrees with the pattern it stands for.
+func TestHostLabels(t *testing.T) {
+	pattern := regexp.MustCompile(`^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?$`)
+	alphabet := "a0_-.A\x00é"
+	var labels []string
+	for _, a := range alphabet {
+		for _, b := range alphabet {
+			for _, c := range alphabet {
+				labels = append(labels, string([]rune{a}), string([]rune{a, b}), string([]rune{a, b, c}))
+			}
+		}
+	}
+	labels = append(labels, "", strings.Repeat("a", 63), strings.Repeat("a", 64))
+	for _, label := range labels {
+		if want := len(label) <= 63 && pattern.MatchString(label); isLabel(label) != want {
+			t.Errorf("%q: got %v, want %v", label, !want, want)
+		}
+	}
 }

@@ -24,10 +24,7 @@ const (
 	maxLabelLength = 63
 )
 
-var (
-	dnsLabel  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	hostLabel = regexp.MustCompile(`^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?$`)
-)
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
 // Validate checks a document as a whole and returns every problem, or nil. Serial 0 means that the document has not been
 // numbered yet.
@@ -120,19 +117,20 @@ func HostRule(host string) string {
 	if len(host) > maxNameLength {
 		return "must not be longer than 253 characters"
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
+	if isAddress(name) {
 		return "must be a DNS name, not an IP address"
 	}
 	if strings.Contains(name, "*") {
 		return `must have "*." only once, in front`
 	}
-	labels := strings.Split(name, ".")
-	for _, label := range labels {
-		if len(label) > maxLabelLength || !hostLabel.MatchString(label) {
+	labels := 0
+	for label := range strings.SplitSeq(name, ".") {
+		labels++
+		if !isLabel(label) {
 			return "must be a lower-case DNS name without a trailing dot"
 		}
 	}
-	if len(labels) < 2 {
+	if labels < 2 {
 		if wildcard {
 			return `must have at least two labels after "*."`
 		}
@@ -140,6 +138,31 @@ func HostRule(host string) string {
 	}
 	return ""
 }
+
+// isAddress reports whether a name is an IP address, and looks closer only at what may be one: every name that a client sends
+// comes here.
+func isAddress(name string) bool {
+	if name == "" || !strings.Contains(name, ":") && !isDigit(name[len(name)-1]) {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}
+
+// isLabel reports whether a label is of lower-case letters, digits, underscores and hyphens, with no hyphen at either end.
+func isLabel(label string) bool {
+	if label == "" || len(label) > maxLabelLength || label[0] == '-' || label[len(label)-1] == '-' {
+		return false
+	}
+	for i := range len(label) {
+		if c := label[i]; c != '-' && c != '_' && !isDigit(c) && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func validateProxies(all []Proxy, list *problem.List) {
 	if len(all) > MaxProxies {

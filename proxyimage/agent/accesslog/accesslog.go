@@ -19,9 +19,9 @@
 package accesslog
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,34 +69,33 @@ type Record struct {
 	Total       time.Duration
 	// Failed reports whether no connection to Dst came about.
 	Failed bool
+	// Unrouted reports that Refused was not said by a rule: there is neither a reason nor an address.
+	Unrouted bool
+
+	// Of pool mode only: the status of the answer, 0 if there was none; how often the request was sent again; the name of
+	// HAProxy's backend, empty if none was chosen.
+	Status  int
+	Retries int
+	Backend string
 }
 
-// line is the log-format of haproxycfg.
-type line struct {
-	Reason  string `json:"reason"`
-	Would   string `json:"would"`
-	SNI     string `json:"sni"`
-	Src     string `json:"src"`
-	Port    int    `json:"port"`
-	Dst     string `json:"dst"`
-	Source  string `json:"source"`
-	In      int64  `json:"in"`
-	Out     int64  `json:"out"`
-	Connect int64  `json:"connect"`
-	Total   int64  `json:"total"`
-	State   string `json:"state"`
-}
+// maxStatus bounds the status of an answer: it has three digits.
+const maxStatus = 999
 
 // Parse reads one line.
 func Parse(text []byte) (Record, error) {
 	var l line
-	if err := json.Unmarshal(text, &l); err != nil {
+	if err := l.read(text); err != nil {
 		return Record{}, fmt.Errorf("access log: %w", err)
 	}
+	if l.Port < 0 || l.Port > math.MaxUint16 {
+		return Record{}, fmt.Errorf("access log: port: must be 0 to 65535, got %d", l.Port)
+	}
 	r := Record{
-		Refused: Reason(dash(l.Reason)), WouldRefuse: Reason(dash(l.Would)), Client: l.Src, Port: l.Port, Dst: dash(l.Dst), Source: dash(l.Source),
+		Refused: Reason(dash(l.Reason)), WouldRefuse: Reason(dash(l.Would)), Client: l.Src, Port: int(l.Port), Dst: dash(l.Dst), Source: dash(l.Source),
 		In: uint64(max(l.In, 0)), Out: uint64(max(l.Out, 0)),
 		Connect: milliseconds(l.Connect), Total: milliseconds(l.Total),
+		Status: int(min(max(l.Status, 0), maxStatus)), Retries: retries(l.Retries), Backend: dash(l.Backend),
 	}
 	if sni := dash(l.SNI); sni != "" && routes.HostRule(sni) == "" && sni[0] != '*' {
 		r.Host = sni
@@ -105,7 +104,7 @@ func Parse(text []byte) (Record, error) {
 	// The second letter is where the connection was: C is connecting to the server.
 	r.Failed = r.Refused == "" && len(l.State) == 2 && l.State[1] == 'C'
 	if r.Refused == "" && !r.Failed && r.Dst == "" {
-		r.Refused = unrouted(l.State)
+		r.Unrouted, r.Refused = true, unrouted(l.State)
 	}
 	return r, nil
 }
@@ -132,6 +131,12 @@ func (r Record) refine() Reason {
 		return ClosedEarly
 	}
 	return NotTLS
+}
+
+// retries reads how often a request was sent again: "+1" if the last one went to another server.
+func retries(text string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(text, "+")) // 0 if there is no number
+	return max(n, 0)
 }
 
 // milliseconds converts a time, which is -1 for what did not come to pass.
