@@ -45,3 +45,16 @@ func TestPartnersOfAKind(t *testing.T) {
 		t.Errorf("none: %#v", got)
 	}
 }
+
+func TestFallbackToTheNatNeedsAPartnerWhoListsIt(t *testing.T) {
+	list := []destinations.Destination{
+		{Name: "both", Hosts: []string{"a.example.com"}, Route: destinations.RouteProxy, Partner: "p"},
+		{Name: "nat", Hosts: []string{"b.example.com"}, Route: destinations.RouteNat, Partner: "p"},
+		{Name: "proxies-only", Hosts: []string{"c.example.com"}, Route: destinations.RouteProxy, Partner: "q"},
+		{Name: "nobody", Hosts: []string{"d.example.com"}, Route: destinations.RoutePool},
+		{Name: "wildcard", Hosts: []string{"*.e.example.com"}, Route: destinations.RouteProxy},
+	}
+	if got := NatFallback(list); len(got) != 2 || !got["both"] || !got["nobody"] {
+		t.Errorf("got %v", got)
+	}
+}
