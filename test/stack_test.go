@@ -91,6 +91,7 @@ func (e *environment) command(args ...string) *exec.Cmd {
 		"PULUMI_CONFIG_PASSPHRASE=test",
 		"PULUMI_HOME="+filepath.Join(e.root, ".build", "pulumi-home"),
 		"SALLYPORT_LAB_OWNER="+string(e.owner),
+		"GOFLAGS=-tags=local", // as make does for stack local
 	)
 	return cmd
 }
