@@ -156,16 +156,29 @@ func parseWindow(text string) (time.Duration, error) {
 
 // endpoints are what the stack's output of that name says of gateways and proxies.
 type endpoints struct {
-	Gateways map[string]struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
-	} `json:"gateways"`
+	Gateways map[string]gatewayID `json:"gateways"`
 	Proxies []struct {
 		Name    string `json:"name"`
 		Zone    string `json:"zone"`
 		Mode    string `json:"mode"`
 		Address string `json:"address"`
 	} `json:"proxies"`
+}
+
+// gatewayID is what the cloud calls a gateway: written as it is on GCP, and as the id of an object on AWS.
+type gatewayID string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (g *gatewayID) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, (*string)(g)) == nil {
+		return nil
+	}
+	var object struct {
+		ID string `json:"id"`
+	}
+	err := json.Unmarshal(data, &object)
+	*g = gatewayID(object.ID)
+	return err
 }
 
 // endpoints reads the stack's output. Without one, gateways named by flag are enough to go on.
@@ -190,10 +203,7 @@ func (e endpoints) gatewayList(flags map[string]string) []doctor.Gateway {
 	if len(ids) == 0 {
 		ids = map[string]string{}
 		for name, g := range e.Gateways {
-			ids[name] = g.ID
-			if g.ID == "" {
-				ids[name] = g.Name
-			}
+			ids[name] = string(g)
 		}
 	}
 	var all []doctor.Gateway

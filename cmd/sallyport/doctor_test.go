@@ -118,7 +118,7 @@ func TestDoctorOnAWS(t *testing.T) {
 }
 
 func TestDoctorOnGCP(t *testing.T) {
-	check := doctorProject(t, `{"gateways": {"nat": {"name": "sallyport-gcp-prod-nat"}}}`)
+	check := doctorProject(t, `{"gateways": {"nat": "sallyport-gcp-prod-nat"}}`)
 	gcp := fakegcp.Project{ID: "project-1", Region: "europe-west1"}
 	for name, value := range map[string]float64{"port_usage": 500, "open_connections": 30, "new_connections_count": 29.5, "nat_allocation_failed": 0} {
 		s := fakegcp.Series{Type: "router.googleapis.com/nat/" + name, Metric: map[string]string{"ip_protocol": "TCP"}, Points: map[time.Time]float64{},
@@ -168,6 +168,7 @@ func TestDoctorSaysWhatIsMissing(t *testing.T) {
 	}{
 		"no stack":            {nil, "stack"},
 		"no such stack":       {[]string{"--stack", "prod"}, `--stack: must have a file`},
+		"no stack file":       {[]string{"--stack", "aws-prod", "--file", "none.yaml"}, "none.yaml"},
 		"no outputs":          {[]string{"--stack", "aws-prod"}, "name the gateways with --gateway"},
 		"local":               {[]string{"--stack", "local"}, "--prometheus: is required with cloud local"},
 		"a window of nothing": {[]string{"--stack", "aws-prod", "--window", "1m"}, `--window: must be from 5m to 455d, got "1m"`},
@@ -179,6 +180,13 @@ func TestDoctorSaysWhatIsMissing(t *testing.T) {
 		if r := sallyport(t, "", append([]string{"doctor"}, c.args...)...); r.code != 2 || r.output != "" || !strings.Contains(r.complain, c.want) {
 			t.Errorf("%s: %+v", name, r)
 		}
+	}
+}
+
+func TestDoctorCannotReadOutputsOfAnotherKind(t *testing.T) {
+	doctorProject(t, `{"gateways": {"eu-west-1a": 7}}`)
+	if r := sallyport(t, "", "doctor", "--stack", "aws-prod"); r.code != 2 || !strings.Contains(r.complain, "the output endpoints cannot be read") {
+		t.Errorf("%+v", r)
 	}
 }
 
