@@ -55,6 +55,9 @@ type Corefile struct {
 	ProxiedTTL time.Duration
 	// ServeStale is how long expired answers are given out while the upstream does not answer. Default 1 h.
 	ServeStale time.Duration
+	// StaleAfter is how long the upstream is waited for before an expired answer is given. Default 0: until it is given up, at once if
+	// it refuses and after 4 s if it is silent. Needs CoreDNS 1.14.4 or later, which refuses to start below.
+	StaleAfter time.Duration
 	// MaxConcurrent bounds the queries waiting for an upstream: without it a dead upstream lets memory grow without limit.
 	// Default 1,000.
 	MaxConcurrent int
@@ -72,8 +75,17 @@ func (c Corefile) Render() (string, error) {
 		Zones                          []string
 		StaleSeconds, ProxiedTTLSecond int
 		HealthPort, MetricsPort        int
-	}{c, zones(c.ProxiedHosts), int(c.ServeStale.Seconds()), int(c.ProxiedTTL.Seconds()), HealthPort, MetricsPort})
+		Wait                           string
+	}{c, zones(c.ProxiedHosts), int(c.ServeStale.Seconds()), int(c.ProxiedTTL.Seconds()), HealthPort, MetricsPort, wait(c.StaleAfter)})
 	return text.String(), err
+}
+
+// wait is the option of verify for a duration.
+func wait(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return " " + d.String()
 }
 
 func (c Corefile) withDefaults() Corefile {
@@ -118,6 +130,9 @@ func (c Corefile) validate() error {
 	if c.TakenOver != "" && (slices.Contains(c.ClusterDNS, c.TakenOver) || slices.Contains(c.Upstreams, c.TakenOver)) {
 		errs = append(errs, fmt.Errorf("corefile: takenOver: must not be asked as well, which is a loop, got %q", c.TakenOver))
 	}
+	if c.StaleAfter < 0 || c.StaleAfter > 10*time.Second {
+		errs = append(errs, fmt.Errorf("corefile: staleAfter: must be 0s to 10s, got %s", c.StaleAfter))
+	}
 	if c.Lameduck < 0 || c.Lameduck > time.Minute {
 		errs = append(errs, fmt.Errorf("corefile: lameduck: must be 0s to 1m, got %s", c.Lameduck))
 	}
@@ -154,7 +169,7 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
     cache {
         success 9984 30
         denial 9984 5
-        serve_stale {{.StaleSeconds}}s verify
+        serve_stale {{.StaleSeconds}}s verify{{.Wait}}
     }
     loop
     reload
@@ -173,7 +188,7 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
     bind {{.Address}}{{with .TakenOver}} {{.}}{{end}}
     loadbalance
     cache {{.ProxiedTTLSecond}} {
-        serve_stale {{.StaleSeconds}}s verify
+        serve_stale {{.StaleSeconds}}s verify{{.Wait}}
     }
     forward . {{.Resolver}}{{with .Standby}} {{.}}{{end}} {
         max_concurrent {{.MaxConcurrent}}
@@ -186,7 +201,7 @@ var corefileTemplate = template.Must(template.New("Corefile").Funcs(template.Fun
     bind {{.Address}}{{with .TakenOver}} {{.}}{{end}}
     loadbalance
     cache 30 {
-        serve_stale {{.StaleSeconds}}s verify
+        serve_stale {{.StaleSeconds}}s verify{{.Wait}}
     }
     loop
     forward . {{join .Upstreams " "}} {

@@ -45,6 +45,7 @@ type Settings struct {
 	ProxiedHosts  []string // answered with proxies; empty: none
 	Resolvers     []string // host:port of the agents on the node, one or two if hosts are proxied
 	ServeStale    time.Duration
+	StaleAfter    time.Duration // see Corefile.StaleAfter; 0 with Image
 	MaxConcurrent int
 	MemoryMiB     int
 }
@@ -122,7 +123,7 @@ const lameduck = 5 * time.Second
 func (s Settings) corefile(found Found) Corefile {
 	c := Corefile{
 		ClusterDomain: s.ClusterDomain, ClusterDNS: []string{found.ClusterDNS}, Upstreams: []string{"/etc/resolv.conf"},
-		ProxiedHosts: s.ProxiedHosts, ServeStale: s.ServeStale, MaxConcurrent: s.MaxConcurrent, Lameduck: lameduck,
+		ProxiedHosts: s.ProxiedHosts, ServeStale: s.ServeStale, StaleAfter: s.StaleAfter, MaxConcurrent: s.MaxConcurrent, Lameduck: lameduck,
 		MetricsHost: "0.0.0.0",
 	}
 	if s.Mode == TakeOver {

@@ -73,6 +73,9 @@ type NodeLocalDNS struct {
 	Service   string `json:"service,omitempty"`
 	// ServeStaleSeconds is how long expired answers are given out while no upstream answers, 1 to 86,400. Default 3,600.
 	ServeStaleSeconds int `json:"serveStaleSeconds,omitempty"`
+	// StaleAfterMillis is how long a silent upstream is waited for before an expired answer is given, 50 to 10,000. Default 0: until it is
+	// given up, 4 s. Needs an image of its own with CoreDNS 1.14.4 or later; older ones do not start with it.
+	StaleAfterMillis int `json:"staleAfterMillis,omitempty"`
 	// MaxConcurrent bounds the queries that wait for an upstream, per zone of the Corefile, 100 to 100,000. Default 1,000.
 	MaxConcurrent int `json:"maxConcurrent,omitempty"`
 	// MemoryMiB is the memory limit of the cache, 64 to 4,096. Default 256.

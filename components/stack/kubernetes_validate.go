@@ -103,6 +103,13 @@ func validateNodeLocalDNS(s *Stack, place string, list *problem.List) {
 	label(list, place+".namespace", n.Namespace)
 	label(list, place+".service", n.Service)
 	between(list, place+".serveStaleSeconds", n.ServeStaleSeconds, 1, 86400, "leave it out for 3600")
+	if n.StaleAfterMillis != 0 {
+		between(list, place+".staleAfterMillis", n.StaleAfterMillis, 50, 10000, "leave it out to wait until the upstream is given up")
+		if n.Image == "" {
+			list.Add(place+".staleAfterMillis", "must be left out without an image of its own: the default one does not start with it", n.StaleAfterMillis,
+				"set image to one with CoreDNS 1.14.4 or later")
+		}
+	}
 	between(list, place+".maxConcurrent", n.MaxConcurrent, 100, 100000, "leave it out for 1000")
 	between(list, place+".memoryMiB", n.MemoryMiB, 64, 4096, "leave it out for 256")
 }

@@ -93,7 +93,7 @@ func (d *deployment) nodeLocalDNS() nodelocaldns.Settings {
 	n := d.section.NodeLocalDNS
 	s := nodelocaldns.Settings{
 		Mode: nodelocaldns.LinkLocal, Namespace: n.Namespace, ClusterDomain: d.section.ClusterDomain, Image: n.Image,
-		ServeStale: time.Duration(n.ServeStaleSeconds) * time.Second, MaxConcurrent: n.MaxConcurrent, MemoryMiB: n.MemoryMiB,
+		ServeStale: time.Duration(n.ServeStaleSeconds) * time.Second, StaleAfter: time.Duration(n.StaleAfterMillis) * time.Millisecond, MaxConcurrent: n.MaxConcurrent, MemoryMiB: n.MemoryMiB,
 	}
 	if n.KubeProxy == stack.KubeProxyIPTables {
 		s.Mode = nodelocaldns.TakeOver
