@@ -164,7 +164,8 @@ type GCPAddresses struct {
 	// Existing brings addresses that belong to somebody else, by the resource's name in the region. They are used, never
 	// changed and never released.
 	Existing map[string]string `json:"existing,omitempty"`
-	// Prefix is a delegated prefix of your own (BYOIP), and Fixed gives addresses their IPs in it.
+	// Prefix is a delegated prefix of your own (BYOIP): new addresses get the lowest IP of it that is free. Fixed gives
+	// addresses certain IPs of it.
 	Prefix netip.Prefix          `json:"prefix,omitzero"`
 	Fixed  map[string]netip.Addr `json:"fixed,omitempty"`
 }
@@ -185,8 +186,8 @@ const (
 type GCPFleet struct {
 	// MachineType of each proxy. Default e2-standard-2. Arm machines (t2a, c4a, n4a, axion) are recognised.
 	MachineType string `json:"machineType,omitempty"`
-	// Image is the proxy image by digest: region-docker.pkg.dev/project/repository/sallyport@sha256:... Needed for proxied
-	// destinations.
+	// Image is the proxy image by digest: region-docker.pkg.dev/project/repository/sallyport@sha256:... Without it the proxies'
+	// public IPs are allocated and published, and no proxy runs.
 	Image string `json:"image,omitempty"`
 	// Repository names an Artifact Registry repository to make for the image, with immutable tags. Default none.
 	Repository string `json:"repository,omitempty"`

@@ -108,7 +108,7 @@ var numbered = regexp.MustCompile(`^([a-z][a-z0-9-]*)-([1-9][0-9]{0,3})$`)
 // GCPGateways are the names of the Cloud NAT gateways, in the order of the subnetworks.
 func (s *Stack) GCPGateways() []string {
 	var names []string
-	for _, subnetwork := range s.gcpSubnetworks() {
+	for _, subnetwork := range s.GCPSubnetworks() {
 		if !slices.Contains(names, subnetwork.Gateway) {
 			names = append(names, subnetwork.Gateway)
 		}
@@ -116,8 +116,8 @@ func (s *Stack) GCPGateways() []string {
 	return names
 }
 
-// gcpSubnetworks are the subnetworks of nodes: those declared, or the one of a new network.
-func (s *Stack) gcpSubnetworks() []GCPSubnetwork {
+// GCPSubnetworks are the subnetworks of nodes: those declared, or the one of a new network.
+func (s *Stack) GCPSubnetworks() []GCPSubnetwork {
 	switch network := s.GCP.Network; {
 	case network.Existing != nil:
 		return network.Existing.Subnetworks
@@ -139,7 +139,7 @@ func (s *Stack) gatewayShares() []capacity.GatewayShare {
 	}
 	all := s.Cluster.MaxNodes + surge(s.Cluster)
 	var shares []capacity.GatewayShare
-	for _, subnetwork := range s.gcpSubnetworks() {
+	for _, subnetwork := range s.GCPSubnetworks() {
 		i := slices.IndexFunc(shares, func(g capacity.GatewayShare) bool { return g.Name == subnetwork.Gateway })
 		if i < 0 {
 			i = len(shares)

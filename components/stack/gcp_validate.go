@@ -201,8 +201,8 @@ func validateGCPSubnetwork(s *Stack, n *GCPExistingNetwork, i int, at string, li
 
 // validateGCPAliasRanges compares what the cluster says of its pods with what the NAT translates: the plan depends on it.
 func validateGCPAliasRanges(s *Stack, place string, list *problem.List) {
-	translated := slices.ContainsFunc(s.gcpSubnetworks(), func(n GCPSubnetwork) bool { return len(n.SecondaryRanges) > 0 })
-	if translated == s.Cluster.AliasRanges || len(s.gcpSubnetworks()) == 0 {
+	translated := slices.ContainsFunc(s.GCPSubnetworks(), func(n GCPSubnetwork) bool { return len(n.SecondaryRanges) > 0 })
+	if translated == s.Cluster.AliasRanges || len(s.GCPSubnetworks()) == 0 {
 		return
 	}
 	if translated {
@@ -255,7 +255,7 @@ func validateGKE(s *Stack, place string, list *problem.List) {
 func validateGCPFleet(s *Stack, place string, list *problem.List) {
 	f := s.GCP.Fleet
 	place += "fleet."
-	if s.usesProxies() || f.Image != "" {
+	if f.Image != "" {
 		matches(list, place+"image", f.Image, imageDigest, "must name an image by digest", "write repository@sha256:... as `make image-push` prints it")
 	}
 	matches(list, place+"machineType", f.MachineType, gcpMachine, "must be a machine type", "leave it out for e2-standard-2")

@@ -163,8 +163,11 @@ func validateGCPAddresses(s *Stack, place string, list *problem.List) {
 
 func validateFixed(s *Stack, place, remedy string, list *problem.List) {
 	a := s.GCP.Addresses
-	if len(a.Fixed) > 0 != a.Prefix.IsValid() {
-		list.Add(place+"prefix", "needs fixed beside it, and fixed needs prefix", nil, "write both or neither")
+	switch {
+	case len(a.Fixed) > 0 && !a.Prefix.IsValid():
+		list.Add(place+"prefix", "is required with fixed", nil, "write your delegated prefix")
+	case a.Prefix.IsValid() && (!a.Prefix.Addr().Is4() || a.Prefix != a.Prefix.Masked()):
+		list.Add(place+"prefix", "must be an IPv4 network without bits beyond the mask", a.Prefix.String(), "write your delegated prefix")
 	}
 	taken := map[netip.Addr]string{}
 	for _, slot := range sorted(a.Fixed) {
