@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -91,16 +92,16 @@ func printReport(command *cobra.Command, r doctor.Report, f doctorFlags) error {
 
 // examine puts together what a report is made of.
 func (f doctorFlags) examine(command *cobra.Command) (doctor.Input, error) {
-	path, err := (&planFlags{file: f.file}).path()
-	if path == "" && err == nil {
-		path, err = stackFile(f.stack)
+	file, err := f.file, error(nil)
+	if file == "" {
+		file, err = stackFile(f.stack)
 	}
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	s, err := stack.ReadFile(path)
+	s, err := stack.ReadFile(file)
 	if err != nil {
-		return doctor.Input{}, fmt.Errorf("%s cannot be used\n%w", path, err)
+		return doctor.Input{}, fmt.Errorf("%s cannot be used\n%w", file, err)
 	}
 	plan, err := s.Plan()
 	if err != nil {
@@ -117,7 +118,8 @@ func (f doctorFlags) examine(command *cobra.Command) (doctor.Input, error) {
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	in := doctor.Input{Stack: f.stack, Settings: s, Plan: plan, Window: window}
+	// Metrics carry the stack's own name, without organisation and project.
+	in := doctor.Input{Stack: path.Base(f.stack), Settings: s, Plan: plan, Window: window}
 	in.Measured, err = f.measure(command.Context(), in, e, now)
 	return in, err
 }
@@ -157,7 +159,7 @@ func parseWindow(text string) (time.Duration, error) {
 // endpoints are what the stack's output of that name says of gateways and proxies.
 type endpoints struct {
 	Gateways map[string]gatewayID `json:"gateways"`
-	Proxies []struct {
+	Proxies  []struct {
 		Name    string `json:"name"`
 		Zone    string `json:"zone"`
 		Mode    string `json:"mode"`
@@ -255,6 +257,9 @@ func (f doctorFlags) measure(ctx context.Context, in doctor.Input, e endpoints, 
 	case stack.CloudGCP:
 		m := gcpmetrics.Read(ctx, gcpmetrics.Source{Project: in.Settings.GCP.Project, Region: in.Settings.GCP.Region, Gateways: e.gatewayList(f.gateways)}, in.Window)
 		fleet.Gateways, fleet.Problems = m.Gateways, append(fleet.Problems, m.Problems...)
+		if f.prometheus == "" && len(proxied) > 0 {
+			fleet.Problems = append(fleet.Problems, "the proxies on GCP: their figures are where they are scraped; give --prometheus")
+		}
 	}
 	return fleet, nil
 }

@@ -43,7 +43,8 @@ func TestWhyACallFailed(t *testing.T) {
 			if r := refused.Refusal; r.Why != c.why || r.Attempts != c.attempts || r.Detail != c.detail || r.Place != "aws eu-west-1" || r.Action != "ec2:DescribeVpcs" {
 				t.Errorf("got %+v", r)
 			}
-			if again := awsapi.Wrap("eu-west-1", "other", err); again != err {
+			var again *awsapi.Error
+			if !errors.As(awsapi.Wrap("eu-west-1", "other", err), &again) || again != refused {
 				t.Errorf("wrapped twice: %v", again)
 			}
 		})
