@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -100,7 +102,9 @@ func measure(r *rig.Rig, program string, s size, runs int) (figures, error) {
 		if result.Err != nil {
 			return f, fmt.Errorf("preview of %d slots: %w\n%s", f.slots, result.Err, result.Output)
 		}
-		f.resources = len(result.Touched)
+		if f.resources, err = planned(result.Output); err != nil {
+			return f, err
+		}
 		f.memory = max(f.memory, peak)
 		if i > 0 && (f.took == 0 || result.Took < f.took) {
 			f.took = result.Took
@@ -110,6 +114,18 @@ func measure(r *rig.Rig, program string, s size, runs int) (figures, error) {
 		}
 	}
 	return f, nil
+}
+
+// toCreate is what the command line says at the end of a preview.
+var toCreate = regexp.MustCompile(`\+ (\d+) to create`)
+
+// planned reads the number of resources off a preview's output.
+func planned(output string) (int, error) {
+	found := toCreate.FindStringSubmatch(output)
+	if found == nil {
+		return 0, fmt.Errorf("preview: says nothing of resources to create\n%s", output)
+	}
+	return strconv.Atoi(found[1])
 }
 
 // childrenCPU is the CPU time of all processes that were started here and have ended, and of those they started.

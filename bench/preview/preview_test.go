@@ -49,3 +49,12 @@ func TestJudgeNamesEveryGoalThatWasMissed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheNumberOfResourcesIsRead(t *testing.T) {
+	if got, err := planned("Resources:\n    + 752 to create\n"); err != nil || got != 752 {
+		t.Errorf("got %d, %v", got, err)
+	}
+	if _, err := planned("Resources:\n    1 errored\n"); err == nil {
+		t.Error("a preview without resources was accepted")
+	}
+}
