@@ -109,6 +109,25 @@ func (a Agent) validate(problems *problem.List) {
 	if !routesRule.MatchString(a.RoutesURL) {
 		problems.Add("agent: routes", "must be s3://<bucket>/<key> or gs://<bucket>/<key>", a.RoutesURL, "")
 	}
+	a.validateAddresses(problems)
+	within := func(n, low, high int, field, rule string) {
+		if n < low || n > high {
+			problems.Add("agent: "+field, rule, n, "")
+		}
+	}
+	within(a.DrainSeconds, 1, 3600, "drainSeconds", "must be 1 to 3,600")
+	within(a.MaxConnections, 0, 1_000_000, "maxConnections", "must be 0 (from the limit on open files) to 1,000,000")
+	within(a.Threads, 1, 64, "threads", "must be 1 to 64")
+	if m := a.Metrics; m != nil {
+		for _, value := range []string{m.Stack, m.Zone, m.Slot} {
+			if !dimension.MatchString(value) {
+				problems.Add("agent: metrics", "dimensions must be letters, digits and . _ -, at most 100", value, "")
+			}
+		}
+	}
+}
+
+func (a Agent) validateAddresses(problems *problem.List) {
 	if len(a.DNSServers) == 0 {
 		problems.Add("agent: dnsServers", "needs at least one", "", "")
 	}
@@ -123,22 +142,6 @@ func (a Agent) validate(problems *problem.List) {
 	for _, ip := range a.SourceIPs {
 		if parsed, err := netip.ParseAddr(ip); err != nil || !parsed.Is4() {
 			problems.Add("agent: sourceIPs", "must be IPv4 addresses", ip, "")
-		}
-	}
-	if a.DrainSeconds < 1 || a.DrainSeconds > 3600 {
-		problems.Add("agent: drainSeconds", "must be 1 to 3,600", a.DrainSeconds, "")
-	}
-	if a.MaxConnections < 0 || a.MaxConnections > 1_000_000 {
-		problems.Add("agent: maxConnections", "must be 0 (from the limit on open files) to 1,000,000", a.MaxConnections, "")
-	}
-	if a.Threads < 1 || a.Threads > 64 {
-		problems.Add("agent: threads", "must be 1 to 64", a.Threads, "")
-	}
-	if m := a.Metrics; m != nil {
-		for _, value := range []string{m.Stack, m.Zone, m.Slot} {
-			if !dimension.MatchString(value) {
-				problems.Add("agent: metrics", "dimensions must be letters, digits and . _ -, at most 100", value, "")
-			}
 		}
 	}
 }

@@ -58,7 +58,8 @@ type Machine struct {
 	AMI string
 	// VolumeGiB is the size of the encrypted root volume. Default and minimum 30: the AMI's.
 	VolumeGiB int
-	// KMSKeyARN encrypts the volume. Empty: the account's default key for EBS.
+	// KMSKeyARN encrypts the volume; its policy must let the account's service-linked role for Auto Scaling use it. Empty: the
+	// account's default key for EBS.
 	KMSKeyARN string
 }
 

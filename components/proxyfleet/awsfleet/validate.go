@@ -77,15 +77,7 @@ func (s SlotInterface) validate(place string, zones, seen map[string]bool, probl
 }
 
 func (a Access) validate(place func(string) string, problems *problem.List) {
-	if len(a.ClientCIDRs)+len(a.ClientSecurityGroups) == 0 {
-		problems.Add(place("clients"), "needs the cluster's networks or security groups", nil, "")
-	}
-	for _, cidr := range a.ClientCIDRs {
-		// A proxy that the world may use is an open relay: whoever finds it leaves by our addresses.
-		if p, err := netip.ParsePrefix(cidr); err != nil || !p.Addr().Is4() || p != p.Masked() || p.Bits() < 8 {
-			problems.Add(place("clients"), "must be IPv4 networks of at most a /8", cidr, "name the cluster's own networks")
-		}
-	}
+	a.validateClients(place, problems)
 	if len(a.ListenPorts) == 0 || len(a.DestinationPorts) == 0 {
 		problems.Add(place("ports"), "needs ports to listen on and ports of destinations", nil, "")
 	}
@@ -103,6 +95,19 @@ func (a Access) validate(place func(string) string, problems *problem.List) {
 	for _, server := range a.DNSServers {
 		if ip, err := netip.ParseAddr(server); err != nil || !ip.Is4() {
 			problems.Add(place("dnsServers"), "must be IPv4 addresses", server, "")
+		}
+	}
+}
+
+// validateClients checks who may use the proxies. A proxy that the world may use is an open relay: whoever finds it leaves by our
+// addresses.
+func (a Access) validateClients(place func(string) string, problems *problem.List) {
+	if len(a.ClientCIDRs)+len(a.ClientSecurityGroups) == 0 {
+		problems.Add(place("clients"), "needs the cluster's networks or security groups", nil, "")
+	}
+	for _, cidr := range a.ClientCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err != nil || !p.Addr().Is4() || p != p.Masked() || p.Bits() < 8 {
+			problems.Add(place("clients"), "must be IPv4 networks of at most a /8", cidr, "name the cluster's own networks")
 		}
 	}
 }

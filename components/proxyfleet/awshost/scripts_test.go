@@ -235,7 +235,7 @@ func (m *machine) watching(p *proxy, uptime string) (wait func() string) {
 	if err := os.WriteFile(path, []byte(uptime+" 1.00\n"), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	cmd, out := m.command(bare(watch), "PROXY="+p.URL, "READY_SECONDS=90", "DEAD_SECONDS=2", "PAUSE_SECONDS=0.1", "UPTIME="+path)
+	cmd, out := m.command(bare(watch), "PROXY="+p.URL, "READY_SECONDS=90", "DEAD_SECONDS=4", "PAUSE_SECONDS=0.1", "UPTIME="+path)
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)
 	}

@@ -101,7 +101,10 @@ func NewBucket(ctx *pulumi.Context, name string, args *BucketArgs, opts ...pulum
 func (b *Bucket) Publish(ctx *pulumi.Context, document pulumi.StringInput) (pulumi.Resource, error) {
 	return s3.NewBucketObjectv2(ctx, "routesbucket-document", &s3.BucketObjectv2Args{
 		Bucket: b.Name, Key: pulumi.String(b.key), Content: document.ToStringOutput(), ContentType: pulumi.String("application/json"),
-		ServerSideEncryption: pulumi.String("AES256"), Tags: pulumi.ToStringMap(b.tags),
+		ServerSideEncryption: pulumi.String("AES256"),
+		// An object takes ten tags at most, fewer than a stack or the provider may have. Amazon S3 user guide, "Categorizing your
+		// objects using tags", 2026.
+		OverrideProvider: s3.BucketObjectv2OverrideProviderArgs{DefaultTags: s3.BucketObjectv2OverrideProviderDefaultTagsArgs{Tags: pulumi.StringMap{}}},
 	}, pulumi.Parent(b), pulumi.DependsOn(b.guards))
 }
 
