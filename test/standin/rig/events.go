@@ -13,11 +13,11 @@ import (
 
 // event is a line of the engine's event log, as far as it is needed.
 type event struct {
-	Outputs *struct{ Metadata step } `json:"resOutputsEvent"`
-	Pre     *struct {
+	Outputs *struct {
 		Metadata step
 		Planning bool
-	} `json:"resourcePreEvent"`
+	} `json:"resOutputsEvent"`
+	Pre    *struct{ Metadata step } `json:"resourcePreEvent"`
 	Failed *struct{ Metadata step } `json:"resOpFailedEvent"`
 }
 
@@ -56,6 +56,7 @@ func touchedBy(path string) ([]string, error) {
 			// What is planned or begun is reported again when it is done.
 		case e.Failed != nil:
 			touched = append(touched, "failed "+e.Failed.Metadata.line())
+		case e.Outputs != nil && e.Outputs.Planning:
 		case e.Outputs != nil && !slices.Contains(untouched, e.Outputs.Metadata.Op):
 			touched = append(touched, e.Outputs.Metadata.line())
 		}

@@ -211,7 +211,11 @@ func (s *Stack) Pulumi(args ...string) Result {
 	log := filepath.Join(s.dir, fmt.Sprintf("events-%d.json", s.rig.stacks.Add(1)))
 	all := append([]string{"tools/pulumi.sh"}, args...)
 	all = append(all, "--stack", s.Name, "--non-interactive", "--event-log", log)
-	if args[0] != "preview" {
+	switch args[0] {
+	case "preview":
+	case "destroy": // as users run it: what the preview refuses is not begun
+		all = append(all, "--yes")
+	default:
 		all = append(all, "--yes", "--skip-preview")
 	}
 	r := s.Command(all...)

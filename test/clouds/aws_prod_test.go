@@ -1,0 +1,310 @@
+package clouds
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/golden"
+	"github.com/sallyport/sallyport/test/standin/aws"
+	"github.com/sallyport/sallyport/test/standin/engine"
+	"github.com/sallyport/sallyport/test/standin/world"
+)
+
+const (
+	groupKind  = "aws:autoscaling/group:Group"
+	objectKind = "aws:s3/bucketObjectv2:BucketObjectv2"
+	eipKind    = "aws:ec2/eip:Eip"
+	routeKind  = "aws:ec2/route:Route"
+)
+
+// operation is one thing that a user or an accident does to a stack.
+type operation struct {
+	name string
+	// edit changes the stack file, nil for none.
+	edit func(config map[string]any)
+	// days pass before it.
+	days int
+	// before happens to the world.
+	before func(s *cloudStack)
+	// run does it; nil is up.
+	run func(s *cloudStack) []string
+	// restarts says that running instances are replaced or ended; otherwise all of them must live on.
+	restarts bool
+	// ends says that the stack is gone or half gone afterwards, so that no further run can be clean.
+	ends bool
+	// after checks the world.
+	after func(s *cloudStack)
+}
+
+// setZones edits every part of the stack file that speaks of zones.
+func setZones(zones ...string) func(map[string]any) {
+	return func(config map[string]any) {
+		cluster := config["sallyport:cluster"].(map[string]any)
+		cluster["zones"] = anyList(zones)
+		vpc := config["sallyport:aws"].(map[string]any)["vpc"].(map[string]any)
+		for property, prefix := range map[string]string{"publicSubnets": "subnet-0a1b2c3d4e5f6071", "proxySubnets": "subnet-0a1b2c3d4e5f607f"} {
+			byZone := map[string]any{}
+			for _, zone := range zones {
+				byZone[zone] = prefix + zone[len(zone)-1:]
+			}
+			vpc[property] = byZone
+		}
+		tables := map[string]any{}
+		for _, zone := range zones {
+			tables[zone] = []any{"rtb-0a1b2c3d4e5f6071" + zone[len(zone)-1:]}
+		}
+		vpc["privateRouteTables"] = tables
+	}
+}
+
+func anyList[T any](values []T) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		out[i] = v
+	}
+	return out
+}
+
+func setSpare(n int) func(map[string]any) {
+	return func(config map[string]any) { config["sallyport:proxies"] = map[string]any{"sparePerZone": n} }
+}
+
+// operations of stack aws-prod. Each goes on from the one before.
+var prodOperations = []operation{
+	{name: "up"},
+	{name: "change-a-destination", edit: func(config map[string]any) {
+		config["sallyport:destinations"].([]any)[1].(map[string]any)["hosts"] = []any{"api.ledger.example.net", "login.ledger.example.net"}
+	}, after: untouchedInstances},
+	{name: "change-the-image", edit: func(config map[string]any) {
+		config["sallyport:aws"].(map[string]any)["fleet"].(map[string]any)["digest"] = "sha256:" + strings.Repeat("c0de", 16)
+	}, restarts: true, after: func(s *cloudStack) { s.oneAtATime(6) }},
+	{name: "replace-an-instance", restarts: true, before: func(s *cloudStack) {
+		s.change(func(state *world.State) error {
+			return aws.Terminate(&engine.Tx{State: state, Package: aws.Package(), Region: "eu-west-1"}, lowest(state, groupKind, "name").ID)
+		})
+	}, run: func(s *cloudStack) []string { return s.must("up", "--refresh") }},
+	{name: "grow-to-4-slots-a-zone", edit: setSpare(3)},
+	{name: "grow-to-4-slots-a-zone-after-the-notice", days: 15},
+	{name: "shrink-to-2-slots-a-zone", restarts: true, edit: setSpare(1)},
+	{name: "add-a-zone", edit: setZones("eu-west-1a", "eu-west-1b", "eu-west-1c", "eu-west-1d"), before: func(s *cloudStack) {
+		if err := aws.Seed(s.World, aws.Existing{
+			Region: "eu-west-1", VPC: "vpc-0a1b2c3d4e5f60718", CIDR: "10.0.0.0/16", RouteTables: []string{"rtb-0a1b2c3d4e5f6071d"},
+			Subnets:     map[string]string{"subnet-0a1b2c3d4e5f6071d": "10.0.100.0/24", "subnet-0a1b2c3d4e5f607fd": "10.0.101.0/24"},
+			SubnetZones: map[string]string{"subnet-0a1b2c3d4e5f6071d": "eu-west-1d", "subnet-0a1b2c3d4e5f607fd": "eu-west-1d"},
+		}); err != nil {
+			s.t.Fatal(err)
+		}
+	}},
+	{name: "add-a-zone-after-the-notice", days: 15},
+	{name: "remove-a-zone", restarts: true, edit: setZones("eu-west-1a", "eu-west-1c", "eu-west-1d")},
+	{name: "refresh-after-drift", before: drift, run: func(s *cloudStack) []string { return s.must("up", "--refresh") }, after: mended},
+	{name: "destroy-with-protection", ends: true, run: func(s *cloudStack) []string {
+		r := s.Pulumi("destroy")
+		if r.Err == nil || !strings.Contains(r.Output, "protected") {
+			s.t.Errorf("destroy: %v, want it refused because of protected addresses\n%s", r.Err, r.Output)
+		}
+		return r.Touched
+	}},
+	{name: "destroy-all-but-the-addresses", ends: true, restarts: true, run: func(s *cloudStack) []string {
+		return s.must("destroy", "--exclude-protected")
+	}, after: func(s *cloudStack) {
+		s.look(func(state *world.State) {
+			for _, o := range state.All() {
+				if !o.Foreign && o.Type != eipKind {
+					s.t.Errorf("left behind: %s %s", o.Type, o.ID)
+				}
+			}
+		})
+	}},
+}
+
+// untouchedInstances checks that the change was one of the routes document only.
+func untouchedInstances(s *cloudStack) {
+	s.look(func(state *world.State) {
+		for _, o := range state.All(objectKind) {
+			if !strings.Contains(o.String("content"), "login.ledger.example.net") {
+				s.t.Error("the routes document does not have the new host")
+			}
+		}
+	})
+}
+
+// oneAtATime checks in the journal that the last operation took n slots out of service and brought them back, never two at once.
+func (s *cloudStack) oneAtATime(n int) {
+	s.t.Helper()
+	events, err := s.World.Journal()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, most, back := map[string]bool{}, 0, 0
+	for _, e := range events {
+		if e.Type != groupKind {
+			continue
+		}
+		switch e.Op {
+		case "begin-delete", "begin-update":
+			out[e.Name] = true
+			most = max(most, len(out))
+		case "create", "update":
+			if out[e.Name] {
+				delete(out, e.Name)
+				back++
+			}
+		}
+	}
+	if most != 1 || back != n || len(out) != 0 {
+		s.t.Errorf("%d slots came back, at most %d were out of service at once, %d still are; want %d, 1, 0", back, most, len(out), n)
+	}
+}
+
+// lowest is the object of a type with the lowest value of a property: the order of creation is no one's to rely on.
+func lowest(state *world.State, kind, property string) *world.Object {
+	return slices.MinFunc(state.All(kind), func(a, b *world.Object) int {
+		return strings.Compare(fmt.Sprint(a.Props[property]), fmt.Sprint(b.Props[property]))
+	})
+}
+
+// slotOf is the tag of an address that says what it is for.
+func slotOf(o *world.Object) string {
+	tags, _ := o.Props["tags"].(map[string]any)
+	slot, _ := tags["sallyport:slot"].(string)
+	return slot
+}
+
+// running are the instances with their groups.
+func (s *cloudStack) running() map[string]string {
+	out := map[string]string{}
+	s.look(func(state *world.State) {
+		for _, o := range state.All("aws:ec2/instance:Instance") {
+			out[o.ID] = o.String("autoscalingGroup")
+		}
+	})
+	return out
+}
+
+// drift is what somebody did by hand: a route deleted, an alarm deleted, a security group's rule widened, a tag removed.
+func drift(s *cloudStack) {
+	s.change(func(state *world.State) error {
+		state.Remove(lowest(state, routeKind, "routeTableId"))
+		state.Remove(lowest(state, "aws:cloudwatch/metricAlarm:MetricAlarm", "name"))
+		lowest(state, "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "fromPort").Props["cidrIpv4"] = "0.0.0.0/0"
+		addresses := state.All(eipKind)
+		address := slices.MinFunc(addresses, func(a, b *world.Object) int { return strings.Compare(slotOf(a), slotOf(b)) })
+		tags := maps.Clone(address.Props["tags"].(map[string]any))
+		delete(tags, "sallyport:slot")
+		address.Props["tags"], address.Props["tagsAll"] = tags, tags
+		return nil
+	})
+}
+
+func mended(s *cloudStack) {
+	s.look(func(state *world.State) {
+		for _, rule := range state.All("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule") {
+			if rule.String("cidrIpv4") == "0.0.0.0/0" {
+				s.t.Error("the proxies are still open to the world")
+			}
+		}
+		for _, o := range state.All(eipKind) {
+			if tags, _ := o.Props["tags"].(map[string]any); tags["sallyport:slot"] == nil {
+				s.t.Errorf("%s has lost the tag of its slot", o.ID)
+			}
+		}
+	})
+}
+
+// TestOperationsOnAWSProd does to one stack, one after the other, what happens to it in its life. For each operation the exact
+// list of touched resources is a golden file; no public IP is ever released, replaced or moved; a further run finds nothing to do.
+func TestOperationsOnAWSProd(t *testing.T) {
+	t.Parallel()
+	s := newAWS(t, "aws-prod", nil)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, op := range prodOperations {
+		now = now.AddDate(0, 0, op.days)
+		passed := t.Run(op.name, func(t *testing.T) {
+			inner := *s
+			env := *s.environment
+			env.t, inner.environment = t, &env
+			inner.Env = []string{"SALLYPORT_NOW=" + now.Format(time.RFC3339)}
+			operate(t, &inner, op)
+		})
+		if !passed {
+			t.Fatalf("%s: what follows would show nothing", op.name)
+		}
+	}
+}
+
+func operate(t *testing.T, s *cloudStack, op operation) {
+	start := time.Now()
+	published, running := s.publicIPs(), s.running()
+	if op.before != nil {
+		op.before(s)
+	}
+	if op.edit != nil {
+		op.edit(s.config)
+		if err := s.Configure(render(t, s.config)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := op.run
+	if run == nil {
+		run = func(s *cloudStack) []string { return s.must("up") }
+	}
+	touched := run(s)
+	golden.Check(t, "aws-prod/"+op.name+".golden", lines(touched))
+	s.kept(published)
+	if op.after != nil {
+		op.after(s)
+	}
+	if after := s.running(); !op.restarts {
+		for id, group := range running {
+			if after[id] != group {
+				t.Errorf("instance %s of %s was ended", id, group)
+			}
+		}
+	}
+	if !op.ends {
+		s.unchanged()
+	}
+	t.Logf("%s with the run after it", time.Since(start).Round(100*time.Millisecond))
+}
+
+// TestExistingAddressesAreUsedAsTheyAre starts with Elastic IPs that partners know already: they are used as they are, and none is
+// allocated in their place.
+func TestExistingAddressesAreUsedAsTheyAre(t *testing.T) {
+	t.Parallel()
+	existing := map[string]any{}
+	s := newAWS(t, "aws-dev", func(config map[string]any) {
+		existing["nat-eu-west-1a-1"], existing["proxy-eu-west-1a-1-1"] = "eipalloc-0123456789abcdef1", "eipalloc-0123456789abcdef2"
+		config["sallyport:aws"].(map[string]any)["addresses"] = map[string]any{"existing": existing}
+	})
+	seed := aws.Existing{Region: "eu-west-1", VPC: "vpc-elsewhere", CIDR: "10.9.0.0/16", Allocations: map[string]map[string]string{}}
+	for _, id := range existing {
+		seed.Allocations[fmt.Sprint(id)] = map[string]string{"owner": "network team"}
+	}
+	if err := aws.Seed(s.World, seed); err != nil {
+		t.Fatal(err)
+	}
+	before := s.publicIPs()
+	touched := s.apply(nil)
+	golden.Check(t, "aws-dev/existing-addresses.golden", lines(touched))
+	if now := s.publicIPs(); !maps.Equal(now, before) {
+		t.Errorf("public IPs %v, want the existing ones %v", slices.Sorted(maps.Keys(now)), slices.Sorted(maps.Keys(before)))
+	}
+	s.look(func(state *world.State) {
+		for _, o := range state.All(eipKind) {
+			if o.String("associationId") == "" {
+				t.Errorf("%s is not used", o.ID)
+			}
+			if tags := o.Props["tags"].(map[string]any); len(tags) != 1 {
+				t.Errorf("%s: the tags of its owner were changed: %v", o.ID, tags)
+			}
+		}
+	})
+	s.unchanged()
+	s.must("destroy")
+	s.kept(before)
+}
