@@ -59,7 +59,7 @@ type Gateway struct {
 	Name string
 	// IPs is the number of its manual addresses, those of its rules included.
 	IPs int
-	// Rules is the number of its NAT rules.
+	// Rules is the number of its NAT rules, for messages: no limit of their number is documented.
 	Rules int
 	// Ranges is the number of subnetwork ranges it translates.
 	Ranges int

@@ -184,7 +184,7 @@ func checkGateways(n Need, p project, list *problem.List) {
 		perRouter[g.Router][g.Name] = true
 		place := n.place() + ": Cloud NAT " + g.Name
 		if g.IPs > capacity.MaxIPsPerCloudNat {
-			list.Addf(place, nil, "send the busiest destination through proxies (route: proxy)", "takes at most %d public IPs, the plan needs %d", capacity.MaxIPsPerCloudNat, g.IPs)
+			list.Addf(place, nil, "send the busiest destination through proxies (route: proxy)", "takes at most %d public IPs, the plan needs %d, those of %d rules included", capacity.MaxIPsPerCloudNat, g.IPs, g.Rules)
 		}
 		if g.Ranges > maxRanges {
 			list.Addf(place, nil, "list fewer subnetworks and ranges", "translates at most %d ranges, and %d are listed", maxRanges, g.Ranges)
