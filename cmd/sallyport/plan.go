@@ -22,6 +22,8 @@ Examples:
   sallyport plan --nodes 100 --surge-nodes 0 --skew 1 --rate 200 --ports-per-vm 64 --ips 3
   sallyport plan --nodes 100 --surge-nodes 0 --skew 1 --rate 200 --ports-per-vm 8192
   sallyport plan --nodes 1 --rate 200 --hold 0
+  sallyport plan --stack rapido --compare
+  sallyport plan --nodes 100 --rate 3000 --hold 2 --route proxy --compare --design 64x3 --design 8192x13
 
 `
 
@@ -29,6 +31,9 @@ Examples:
 type planFlags struct {
 	stack, file string
 	json        bool
+	compare     bool
+	designs     []string
+	ofStack     []capacity.Design // those of the stack file
 	flavor      string
 	zones       int
 	demand      capacity.Destination
@@ -49,6 +54,9 @@ func newPlanCommand() *cobra.Command {
 		in, title, err := f.input(command)
 		if err != nil {
 			return err
+		}
+		if f.compare || len(f.designs) > 0 {
+			return f.printComparison(command, title, in)
 		}
 		plan, err := capacity.Compute(in)
 		if err != nil {
@@ -72,6 +80,8 @@ func (f *planFlags) bind(command *cobra.Command) {
 	set.StringVar(&f.stack, "stack", "", "plan stacks/Pulumi.`NAME`.yaml of the project around the working directory")
 	set.StringVar(&f.file, "file", "", "plan the stack file at `PATH`")
 	set.BoolVar(&f.json, "json", false, "print the plan as JSON")
+	set.BoolVar(&f.compare, "compare", false, "print designs side by side instead: those of the stack file (gcp.nat.compare), those of --design, and the plan")
+	set.StringArrayVar(&f.designs, "design", nil, "a Cloud NAT to compare with, `PORTSxIPS`, for example 64x3; may be repeated")
 
 	set.Float64Var(&f.demand.ConnectionsPerSecond, "rate", 0, "new connections per second at peak, whole cluster")
 	set.Float64Var(&f.demand.SecondsPerConnection, "hold", 1, "mean seconds from opening to closing a connection")
@@ -126,6 +136,7 @@ func (f *planFlags) input(command *cobra.Command) (capacity.Input, string, error
 	if f.stack != "" {
 		title = "stack " + f.stack
 	}
+	f.ofStack = s.GCPDesigns()
 	return f.override(command, s.CapacityInput()), title, nil
 }
 
@@ -198,6 +209,13 @@ func (f *planFlags) override(command *cobra.Command, in capacity.Input) capacity
 		if given(name) {
 			set()
 		}
+	}
+	// The shares of Cloud NAT gateways are those of the cluster as it is written down.
+	if given("nodes") || given("max-nodes") || given("surge-nodes") || given("ips") || given("flavor") {
+		in.Gateways = nil
+	}
+	if in.Flavor == capacity.NatGateway {
+		in.Rules = nil
 	}
 	// These two depend on others and come last: a flavour brings its own hold time, and the ceiling must not hide the nodes.
 	if given("max-nodes") {

@@ -228,3 +228,61 @@ func TestHelpNamesTheExitCodes(t *testing.T) {
 		}
 	}
 }
+
+func TestDesignsAreComparedSideBySide(t *testing.T) {
+	for name, test := range map[string]struct {
+		line string
+		want []string
+	}{
+		"those of a stack file": {"plan --file ../../stacks/Pulumi.rapido.yaml --compare",
+			[]string{"64 ports, 3 IPs  8,192 ports, 13 IPs  6 proxies and a NAT with 1 IP", "IPs to allowlist               3                13                   7",
+				"connections held by all nodes  6,400            819,200              387,072", "idle ports                     189,270          472,656              265,584",
+				"cost per month                 $43.07           $79.57               $276.67", "drops 98.8 % of new connections to payments"}},
+		"those of flags come after": {"plan --file ../../stacks/Pulumi.rapido.yaml --design 2048x4",
+			[]string{"8,192 ports, 13 IPs  2,048 ports, 4 IPs  6 proxies"}},
+		"without a stack file": {"plan --nodes 100 --surge-nodes 0 --rate 3000 --hold 2 --route proxy --compare --design 64x3",
+			[]string{"Designs for one destination", "64 ports, 3 IPs  6 proxies"}},
+	} {
+		got := sallyport(t, "", words(test.line)...)
+		if got.code != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(got.output, want) {
+				t.Errorf("%s: %q is missing in\n%s", name, want, got.output)
+			}
+		}
+	}
+	var lines []capacity.Comparison
+	got := sallyport(t, "", words("plan --file ../../stacks/Pulumi.rapido.yaml --compare --json")...)
+	if err := json.Unmarshal([]byte(got.output), &lines); err != nil || len(lines) != 3 || lines[1].IPsToList != 13 || !lines[2].Sufficient {
+		t.Errorf("%v\n%s", err, got.output)
+	}
+}
+
+func TestDesignsThatMakeNoSenseAreRefused(t *testing.T) {
+	for line, want := range map[string]string{
+		"plan --nodes 3 --rate 1 --compare":      "--compare: needs a design to compare with",
+		"plan --nodes 3 --rate 1 --design 64":    `--design: must be ports per VM x IPs, got "64"`,
+		"plan --nodes 3 --rate 1 --design 64x0":  `got "64x0"`,
+		"plan --nodes 3 --rate 1 --design 100x3": "design 100 ports, 3 IPs: nat.portsPerVM: must be a power of two from 64 to 65,536, got 100",
+	} {
+		got := sallyport(t, "", words(line)...)
+		if got.code == 0 || !strings.Contains(got.complain, want) {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+}
+
+func TestFlagsApplyToAStackWithSeveralGateways(t *testing.T) {
+	file := "plan --file ../../components/stack/testdata/good/gcp.yaml "
+	for line, want := range map[string]string{
+		file + "--max-nodes 50000":                           "798 public IPs on 6 gateways and 798 of NAT rules",
+		file + "--flavor natgateway --max-ips-per-gateway 8": "NAT (natgateway)",
+		file + "--ips 9":                                     "9 public IPs and",
+	} {
+		if got := sallyport(t, "", words(line)...); got.code != 0 || !strings.Contains(got.output, want) {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+}
