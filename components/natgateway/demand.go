@@ -8,7 +8,7 @@ import (
 
 // inputs is what the component records: what the gateways have and what they must carry. A policy can compute from it what the
 // plan computed, and a stack that was changed by hand shows.
-func (args *NatGatewayArgs) inputs() pulumi.Map {
+func (args *Args) inputs() pulumi.Map {
 	zones := pulumi.Map{}
 	for _, zone := range args.Zones {
 		tables := pulumi.StringArray{}

@@ -42,8 +42,8 @@ type RouteTable struct {
 	ID pulumi.StringInput
 }
 
-// NatGatewayArgs are the arguments of NewNatGateway.
-type NatGatewayArgs struct {
+// Args are the arguments of NewNatGateway.
+type Args struct {
 	// Stack is the name that the tags carry.
 	Stack string
 	// Zones are the zones with private subnets. At least one.
@@ -74,7 +74,7 @@ func (g *NatGateway) Get(zone string) (pulumi.StringOutput, error) {
 }
 
 // NewNatGateway makes the gateways and their routes.
-func NewNatGateway(ctx *pulumi.Context, name string, args *NatGatewayArgs, opts ...pulumi.ResourceOption) (*NatGateway, error) {
+func NewNatGateway(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*NatGateway, error) {
 	if err := args.validate(name); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func NewNatGateway(ctx *pulumi.Context, name string, args *NatGatewayArgs, opts 
 
 // createGateway makes the gateway of one zone. Should it have to be replaced, the old one goes first: an address serves one
 // gateway only.
-func (args *NatGatewayArgs) createGateway(ctx *pulumi.Context, parent *NatGateway, zone Zone) (*ec2.NatGateway, error) {
+func (args *Args) createGateway(ctx *pulumi.Context, parent *NatGateway, zone Zone) (*ec2.NatGateway, error) {
 	in := &ec2.NatGatewayArgs{
 		ConnectivityType: pulumi.String("public"),
 		SubnetId:         zone.SubnetID,

@@ -23,7 +23,7 @@ func run(t *testing.T, zones ...Zone) (*pulumitest.Recorder, error) {
 	t.Helper()
 	recorder := pulumitest.New(nil)
 	return recorder, recorder.Run("sallyport", "test", t.TempDir(), nil, func(ctx *pulumi.Context) error {
-		_, err := NewNatGateway(ctx, "nat", &NatGatewayArgs{
+		_, err := NewNatGateway(ctx, "nat", &Args{
 			Stack: "test", Zones: zones,
 			Demand: capacity.Input{Flavor: capacity.NatGateway, Nodes: 3, MaxNodes: 6, SurgeNodes: 1, Skew: 1.5, TimeWait: 60, Blocking: 1e-6, MaxIPs: 8,
 				Destinations: []capacity.Destination{

@@ -6,7 +6,7 @@ import (
 )
 
 // validate reports all problems at once.
-func (args *NatGatewayArgs) validate(component string) error {
+func (args *Args) validate(component string) error {
 	var list problem.List
 	place := "nat gateway " + component + ": "
 	if args.Stack == "" {

@@ -71,7 +71,7 @@ func (d *deployment) createNatGateways() error {
 	if len(d.gateways) == 0 {
 		return nil
 	}
-	args := &natgateway.NatGatewayArgs{Stack: d.ctx.Stack(), Demand: d.settings.CapacityInput(), Margins: d.plan.Margins}
+	args := &natgateway.Args{Stack: d.ctx.Stack(), Demand: d.settings.CapacityInput(), Margins: d.plan.Margins}
 	for _, g := range d.gateways {
 		place := d.network.zones[g.zone]
 		z := natgateway.Zone{Name: g.zone, SubnetID: place.public}
