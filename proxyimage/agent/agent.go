@@ -49,6 +49,7 @@ func Run(lookup func(string) (string, bool), log io.Writer) error {
 	if err != nil {
 		return &SettingsError{err}
 	}
+	boundMemory()
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: s.logLevel}))
 	for _, dir := range []string{s.stateDir, s.runDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

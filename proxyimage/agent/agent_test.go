@@ -19,6 +19,7 @@ import (
 )
 
 func TestForwardsListedHostsFromEverySourceAddressToEveryAddress(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10", "203.0.113.11")
 	l.zone.set("one.wild.example.net", "203.0.113.10", "203.0.113.11")
@@ -76,6 +77,7 @@ func TestReadyMeansThatHostsAreServed(t *testing.T) {
 }
 
 func TestHostThatDoesNotResolveDoesNotTakeTheProxyDown(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com", "missing.example.com"))
@@ -88,6 +90,7 @@ func TestHostThatDoesNotResolveDoesNotTakeTheProxyDown(t *testing.T) {
 }
 
 func TestRefusalIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com"))
@@ -177,6 +180,7 @@ func TestHungHAProxyIsReplaced(t *testing.T) {
 }
 
 func TestChangeOfPortsKeepsConnections(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com"))
@@ -313,6 +317,7 @@ func TestAddressesFollowDNSAndOutliveIt(t *testing.T) {
 }
 
 func TestBadDocumentsAreRefusedAndTheOldOneStays(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.zone.set("other.example.com", "203.0.113.11")
@@ -356,6 +361,7 @@ func TestBadDocumentsAreRefusedAndTheOldOneStays(t *testing.T) {
 }
 
 func TestClientsFollowTheDocument(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	nobody := document(1, "api.example.com")
@@ -375,6 +381,7 @@ func TestClientsFollowTheDocument(t *testing.T) {
 }
 
 func TestDrainLetsConnectionsEnd(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.publish(document(1, "api.example.com"))

@@ -361,6 +361,7 @@ func hostileLab(t *testing.T) (*lab, []hostile) {
 
 // Every input is judged by itself: the reason counted is the documented one, once, and the proxy serves as before.
 func TestHostileInputIsRefusedCountedAndLeaksNothing(t *testing.T) {
+	t.Parallel()
 	l, inputs := hostileLab(t)
 	before, reached := l.refusals(), l.partners.count()
 	for _, input := range inputs {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +46,13 @@ const (
 // TestMain turns the test's program into the agent when the lab starts it as one.
 func TestMain(m *testing.M) {
 	if os.Getenv("SALLYPORT_TEST_RUN_AGENT") == "" {
+		flag.Parse()
+		// The tests wait for timers most of the time: as many at once as there are processors would be too few.
+		if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+			if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+				panic(err) // the flag is there, and takes numbers
+			}
+		}
 		os.Exit(m.Run())
 	}
 	if err := agent.Run(os.LookupEnv, os.Stderr); err != nil {

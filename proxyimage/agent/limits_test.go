@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,7 @@ func (l *lab) counts(metric, want string) {
 }
 
 func TestClientLimitRefusesLaterConnectionsAndCutsNone(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.env = append(l.env, "SALLYPORT_CLIENT_CONNECTIONS=20")
 	l.zone.set("api.example.com", "203.0.113.10")
@@ -122,6 +124,7 @@ func (l *lab) haproxySessions() int {
 }
 
 func TestDestinationLimitHoldsForAllHostsOfARoute(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	for _, host := range []string{"api.example.com", "www.example.com", "a.wild.example.net", "b.wild.example.net", "a.deep.wild.example.net", "free.example.org"} {
 		l.zone.set(host, "203.0.113.10")
@@ -167,6 +170,7 @@ func TestDestinationLimitHoldsForAllHostsOfARoute(t *testing.T) {
 }
 
 func TestAuditForwardsWhatTheListAndLimitsRefuseAndNothingElse(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.env = append(l.env, "SALLYPORT_AUDIT=true", "SALLYPORT_CLIENT_CONNECTIONS=30", "SALLYPORT_ACCESS_LOG_SAMPLE=1")
 	l.zone.set("api.example.com", "203.0.113.10")
@@ -236,51 +240,54 @@ func TestSourceAddressesMultiplyThePorts(t *testing.T) {
 		ports = 200
 		least = ports * 98 / 100 // of each source: Linux 6.18 leaves a port or two of a range unused
 	)
-	total := map[int]int{}
-	for _, sources := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d sources", sources), func(t *testing.T) {
-			l := newLab(t)
-			var list []string
-			for i := range sources {
-				list = append(list, fmt.Sprintf("198.51.100.%d", i+1))
-			}
-			l.addSources(list[min(2, sources):]) // the lab has two
-			l.env = append(l.env, "SALLYPORT_SOURCE_IPS="+strings.Join(list, ","))
-			l.must(in(l.proxy, func() error {
-				return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "20000 %d", 20000+ports-1), 0o644)
-			}))
-			l.zone.set("api.example.com", "203.0.113.10")
-			l.zone.set("other.example.com", "203.0.113.11")
-			doc := document(1, "api.example.com")
-			doc.Routes = append(doc.Routes, routes.Route{Name: "other", Hosts: []string{"other.example.com"}, Port: 443})
-			l.publish(doc)
-			l.up()
-			held, bySource, failed := l.fill("api.example.com", ports*sources+20)
-			t.Logf("%d connections held, by source %v, the first failure at %d", held, bySource, failed)
-			total[sources] = held
-			if failed < least*sources {
-				t.Errorf("a connection failed when only %d of %d ports were in use", failed, ports*sources)
-			}
-			for source, n := range bySource {
-				if n < least || n > ports {
-					t.Errorf("source %s holds %d connections with %d ports", source, n, ports)
+	var total [5]atomic.Int64
+	t.Run("lab", func(t *testing.T) {
+		for _, sources := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%d sources", sources), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t)
+				var list []string
+				for i := range sources {
+					list = append(list, fmt.Sprintf("198.51.100.%d", i+1))
 				}
-			}
-			if len(bySource) != sources {
-				t.Errorf("%d sources in use, want %d", len(bySource), sources)
-			}
-			// The ports are taken for one destination only: the kernel chose them when it connected.
-			if other, _, _ := l.fill("other.example.com", ports*sources); other < least*sources {
-				t.Errorf("%d connections to a second destination, want %d: IP_BIND_ADDRESS_NO_PORT is not in effect", other, least*sources)
-			}
-			for _, source := range list {
-				l.counts(fmt.Sprintf(`sallyport_source_ports_in_use{destination="partner",source=%q}`, source), fmt.Sprint(bySource[source]))
-			}
-			l.counts(`sallyport_source_ports_ceiling`, fmt.Sprint(ports))
-		})
-	}
-	if ratio := float64(total[4]) / float64(max(total[1], 1)); ratio < 3.95 || ratio > 4.05 {
-		t.Errorf("4 sources hold %d connections, 1 holds %d: ratio %.2f, want 4", total[4], total[1], ratio)
+				l.addSources(list[min(2, sources):]) // the lab has two
+				l.env = append(l.env, "SALLYPORT_SOURCE_IPS="+strings.Join(list, ","))
+				l.must(in(l.proxy, func() error {
+					return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "20000 %d", 20000+ports-1), 0o644)
+				}))
+				l.zone.set("api.example.com", "203.0.113.10")
+				l.zone.set("other.example.com", "203.0.113.11")
+				doc := document(1, "api.example.com")
+				doc.Routes = append(doc.Routes, routes.Route{Name: "other", Hosts: []string{"other.example.com"}, Port: 443})
+				l.publish(doc)
+				l.up()
+				held, bySource, failed := l.fill("api.example.com", ports*sources+20)
+				t.Logf("%d connections held, by source %v, the first failure at %d", held, bySource, failed)
+				total[sources].Store(int64(held))
+				if failed < least*sources {
+					t.Errorf("a connection failed when only %d of %d ports were in use", failed, ports*sources)
+				}
+				for source, n := range bySource {
+					if n < least || n > ports {
+						t.Errorf("source %s holds %d connections with %d ports", source, n, ports)
+					}
+				}
+				if len(bySource) != sources {
+					t.Errorf("%d sources in use, want %d", len(bySource), sources)
+				}
+				// The ports are taken for one destination only: the kernel chose them when it connected.
+				if other, _, _ := l.fill("other.example.com", ports*sources); other < least*sources {
+					t.Errorf("%d connections to a second destination, want %d: IP_BIND_ADDRESS_NO_PORT is not in effect", other, least*sources)
+				}
+				for _, source := range list {
+					l.counts(fmt.Sprintf(`sallyport_source_ports_in_use{destination="partner",source=%q}`, source), fmt.Sprint(bySource[source]))
+				}
+				l.counts(`sallyport_source_ports_ceiling`, fmt.Sprint(ports))
+			})
+		}
+	})
+	if ratio := float64(total[4].Load()) / float64(max(total[1].Load(), 1)); ratio < 3.95 || ratio > 4.05 {
+		t.Errorf("4 sources hold %d connections, 1 holds %d: ratio %.2f, want 4", total[4].Load(), total[1].Load(), ratio)
 	}
 }
 

@@ -60,6 +60,7 @@ type passthrough struct {
 	up       chan struct{} // HAProxy was started
 
 	routeMode routes.Mode // of the routes that are served
+	lookups   bool        // hosts are looked up here
 	// change brings HAProxy to the state of the document in force and of DNS; see apply.
 	change func(ctx context.Context, cancel context.CancelCauseFunc) error
 
@@ -74,7 +75,7 @@ func newPassthrough(s settings, logger *slog.Logger, m *metrics, docs *documents
 	p := &passthrough{
 		settings: s, logger: logger, metrics: m, docs: docs, wake: make(chan struct{}, 1), up: make(chan struct{}, 1),
 	}
-	p.routeMode, p.change = routes.ModePassthrough, p.apply
+	p.routeMode, p.change, p.lookups = routes.ModePassthrough, p.apply, true
 	m.addPassthrough()
 	// The maps are written anew before HAProxy starts; nothing of an earlier run may stay among them.
 	if err := errors.Join(os.RemoveAll(p.mapDir()), os.MkdirAll(p.mapDir(), 0o755)); err != nil {
@@ -178,6 +179,9 @@ func (p *passthrough) loop(ctx context.Context, cancel context.CancelCauseFunc) 
 // adopt makes a document the one in force and gives its new hosts a moment to resolve.
 func (p *passthrough) adopt(ctx context.Context, doc *routes.Document) {
 	f := newForce(doc, p.routeMode, ownAddresses(p.sourceIPs))
+	if !p.lookups {
+		f.exact = nil
+	}
 	p.force.Store(f)
 	p.tracker.Set(ctx, f.exact)
 	p.settle(ctx, firstLookups, p.tracker.AllTried)

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/sallyport/sallyport/proxyimage/agent/fleet"
 	"github.com/sallyport/sallyport/proxyimage/agent/reap"
 	"github.com/sallyport/sallyport/proxyimage/routes"
 )
@@ -19,11 +21,15 @@ const filesInterval = 5 * time.Second
 // configuration, whose servers' addresses it sets at run time. A change of DNS needs no reload, a change of routes does.
 type pool struct {
 	*passthrough
+	name    string // of this controller among its like
 	figures *poolFigures
+	recycle *recycler
+	prober  *fleet.Prober                    // nil unless destinations are reached through the fleet
 	fresh   atomic.Bool                      // HAProxy was started and knows what was on disk
 	bad     atomic.Pointer[map[string]error] // files that cannot be used, by route; nil until a document is in force
 
 	// Of the loop only.
+	probed   *routes.Document // whose proxies are probed
 	files    fileCheck
 	servers  serverPool
 	slots    map[string][]netip.Addr // by backend
@@ -41,7 +47,15 @@ func newPool(s settings, logger *slog.Logger, m *metrics, docs *documents, reape
 		passthrough: base, files: fileCheck{prints: map[string]string{}},
 		servers: serverPool{admin: base.process.Admin(), known: map[string]server{}},
 	}
+	if p.name, err = os.Hostname(); err != nil {
+		return nil, fmt.Errorf("name of this machine: %w", err)
+	}
 	p.figures = newPoolFigures(base.traffic, m)
+	p.recycle = &recycler{after: s.pool.requests, done: m.counter("pool_recycles_total", "Times that HTTP/2 clients were asked to connect anew.")}
+	if s.pool.upstream == upstreamFleet {
+		base.lookups = false
+		p.prober = fleet.NewProber(s.probeInterval, proxyHTTPPort, func(string, bool) { nudge(base.wake) }, logger)
+	}
 	base.routeMode, base.change = routes.ModePool, p.apply
 	base.process.Line = p.figures.line
 	base.process.Up = func() {
@@ -57,7 +71,13 @@ func (p *pool) run(ctx context.Context) error {
 	defer cancel()
 	p.running.Go(func() { p.figures.poll(ctx, p.process) })
 	p.running.Go(func() { p.watchFiles(ctx) })
-	return p.passthrough.run(ctx)
+	p.running.Go(func() { p.watchClients(ctx) })
+	err := p.passthrough.run(ctx)
+	if p.prober != nil {
+		cancel()
+		p.prober.Wait()
+	}
+	return err
 }
 
 // watchFiles has the document applied again regularly while it names files: what is in them may have changed.
@@ -86,6 +106,11 @@ func namesFiles(doc *routes.Document) bool {
 // ready implements worker.
 func (p *pool) ready() status {
 	s := p.passthrough.ready()
+	if p.prober != nil {
+		var tried bool
+		s.Proxies, tried = p.prober.State()
+		s.needs(tried, "not every proxy has been probed")
+	}
 	if bad := p.bad.Load(); bad != nil {
 		for route, err := range *bad {
 			s.Notes = append(s.Notes, fmt.Sprintf("route %q is not served: %v", route, err))

@@ -21,6 +21,7 @@ func (p *pool) apply(ctx context.Context, cancel context.CancelCauseFunc) error 
 	if p.fresh.Swap(false) {
 		p.servers.forget()
 	}
+	p.probe(ctx, f.doc)
 	states := p.tracker.Snapshot()
 	all, bad := p.pooledHosts(f, states)
 	p.noteBad(bad)
@@ -42,7 +43,7 @@ func (p *pool) apply(ctx context.Context, cancel context.CancelCauseFunc) error 
 	if err == nil && p.process.Serving() && f.tried(states) {
 		p.primed.Store(true)
 	}
-	if shape == p.shape {
+	if shape == p.shape && !p.recycle.due.Load() {
 		return errors.Join(err, p.keep(text))
 	}
 	if time.Now().Before(p.reloadAfter) {
@@ -70,7 +71,7 @@ func (p *pool) renderPool(backends []haproxycfg.Backend) (text, shape string, er
 	config := haproxycfg.Pool{
 		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Port: p.pool.port, Backends: backends, CAFile: p.pool.caFile,
 		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
-		RequestsPerConnection: p.pool.requests, ForwardedHeaders: p.pool.forwardedHeaders,
+		RequestsPerConnection: p.pool.requests, ForwardedHeaders: p.pool.forwardedHeaders, ThroughFleet: p.prober != nil,
 	}
 	if text, err = config.Render(); err != nil {
 		return "", "", err
@@ -122,6 +123,7 @@ func (p *pool) update(ctx context.Context, want map[string][]haproxycfg.Entry, b
 	running := slices.DeleteFunc(slices.Clone(backends), func(b haproxycfg.Backend) bool { return !p.backends[b.Name] })
 	began := time.Now()
 	defer func() { p.metrics.commits.Observe(time.Since(began).Seconds()) }()
+	running = slices.DeleteFunc(running, func(b haproxycfg.Backend) bool { return !b.Slotted(p.prober != nil) })
 	return errors.Join(p.servers.push(ctx, running), p.maps.Commit(ctx, want))
 }
 
@@ -151,6 +153,7 @@ func (p *pool) reloadPool(ctx context.Context, want map[string][]haproxycfg.Entr
 		return err
 	}
 	p.text, p.shape, p.backends, p.failedReloads = text, shape, backends, 0
+	p.recycle.reloaded(time.Now())
 	p.servers.forget()
 	p.maps.Forget()
 	nudge(p.wake)
@@ -158,6 +161,6 @@ func (p *pool) reloadPool(ctx context.Context, want map[string][]haproxycfg.Entr
 		return nil // the next start takes the new configuration
 	}
 	p.metrics.reloads.WithLabelValues("ok").Inc()
-	p.logger.Info("haproxy has other backends", "backends", len(backends), "took", time.Since(began).String())
+	p.logger.Info("haproxy was reloaded", "backends", len(backends), "took", time.Since(began).String())
 	return nil
 }

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"os"
 	"slices"
@@ -43,17 +46,51 @@ func (p *pool) pooledHosts(f *force, states map[string]hosts.State) (all []poole
 			entry := pooled{route: route, backend: backend(route, options, host)}
 			if err != nil {
 				entry.problem = haproxycfg.PoolBadFile
-			} else if !strings.HasPrefix(host, "*.") {
-				allowed, refused := f.policy.Addresses(states[host].Addresses)
-				entry.backend.Addresses = assign(p.slots[entry.backend.Name], allowed)
+			} else if entry.backend.Slotted(p.prober != nil) {
+				var usable []netip.Addr
+				usable, entry.problem = p.addresses(f, states[host].Addresses)
+				entry.backend.Addresses = assign(p.slots[entry.backend.Name], usable)
 				slots[entry.backend.Name] = entry.backend.Addresses
-				entry.problem = reach(allowed, len(refused))
 			}
 			all = append(all, entry)
 		}
 	}
 	p.slots = slots
 	return all, bad
+}
+
+// addresses returns where a host that has the given addresses in DNS is reached, or why it is not. The fleet's addresses come from
+// the routes document, not from DNS, and are private: they are not vetted.
+func (p *pool) addresses(f *force, resolved []netip.Addr) (usable []netip.Addr, problem string) {
+	if p.prober == nil {
+		allowed, refused := f.policy.Addresses(resolved)
+		return allowed, reach(allowed, len(refused))
+	}
+	usable = shuffled(p.prober.Answer(), p.name)
+	if len(usable) == 0 {
+		return nil, haproxycfg.PoolNoProxy
+	}
+	return usable, ""
+}
+
+// shuffled sorts addresses in an order that is each controller's own, so that of a fleet with more proxies than a backend has slots
+// every proxy is used by some.
+func shuffled(all []netip.Addr, name string) []netip.Addr {
+	order := func(ip netip.Addr) uint64 {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(name + " " + ip.String())) // never fails
+		return h.Sum64()
+	}
+	slices.SortFunc(all, func(a, b netip.Addr) int { return cmp.Compare(order(a), order(b)) })
+	return all
+}
+
+// probe has the proxies of a document probed, if destinations are reached through them.
+func (p *pool) probe(ctx context.Context, doc *routes.Document) {
+	if p.prober != nil && p.probed != doc {
+		p.prober.Set(ctx, doc.Proxies)
+		p.probed = doc
+	}
 }
 
 // reach says why a host cannot be reached, or nothing.
@@ -114,12 +151,15 @@ func (p *pool) poolMaps(f *force, all []pooled, running func(name string) bool) 
 		return strings.Compare(a.Key, b.Key)
 	})
 	dir := p.mapDir()
-	return map[string][]haproxycfg.Entry{
+	maps := map[string][]haproxycfg.Entry{
 		haproxycfg.ClientsMap(dir):       haproxycfg.NetworkEntries(f.doc.Clients),
-		haproxycfg.RefusedMap(dir):       haproxycfg.NetworkEntries(f.policy.Refused()),
 		haproxycfg.PoolHostsMap(dir):     exact,
 		haproxycfg.PoolWildcardsMap(dir): wilds,
 	}
+	if p.prober == nil { // otherwise HAProxy judges no address, and has no such map
+		maps[haproxycfg.RefusedMap(dir)] = haproxycfg.NetworkEntries(f.policy.Refused())
+	}
+	return maps
 }
 
 // preferred reports whether a host without a port rather means port than best: 443, else the lowest.

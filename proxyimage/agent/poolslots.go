@@ -52,14 +52,11 @@ func (s *serverPool) forget() { clear(s.known) }
 // maxCommands is how many commands are sent at once. HAProxy works on nothing else meanwhile.
 const maxCommands = 50
 
-// push tells HAProxy what it does not know. Every backend must be in its configuration.
+// push tells HAProxy what it does not know. Every backend must be in its configuration, and have slots.
 func (s *serverPool) push(ctx context.Context, backends []haproxycfg.Backend) error {
 	want := map[string]server{}
 	var commands []string
 	for _, b := range backends {
-		if strings.HasPrefix(b.Host, "*.") {
-			continue
-		}
 		for slot := range haproxycfg.PoolSlots {
 			name := b.Name + "/" + haproxycfg.SlotServer(slot)
 			w := server{limit: b.ServerLimit()}

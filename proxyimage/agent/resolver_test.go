@@ -49,6 +49,7 @@ func (l *lab) lookup(name string) (string, error) {
 }
 
 func TestResolverAnswersWithHealthyProxies(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.zone.set("api.example.com", "203.0.113.10")
 	l.zone.set("www.example.org", "203.0.113.11")

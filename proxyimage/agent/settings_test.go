@@ -93,6 +93,7 @@ func TestPoolSettings(t *testing.T) {
 		"domain with a wildcard": {"SALLYPORT_SERVICE_DOMAIN", "*.svc.cluster.local", "must be <namespace>.svc.<cluster domain>"},
 		"headers perhaps":        {"SALLYPORT_FORWARDED_HEADERS", "perhaps", "must be true or false"},
 		"idle beyond the NAT's":  {"SALLYPORT_IDLE_TIMEOUT", "341s", "must not be above 5m40s"},
+		"unknown upstream":       {"SALLYPORT_POOL_UPSTREAM", "mesh", "must be direct or fleet"},
 	} {
 		_, err := settingsFromEnv(env("SALLYPORT_MODE", "pool", test.name, test.value))
 		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.name) {

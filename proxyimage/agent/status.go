@@ -27,7 +27,7 @@ type status struct {
 	InForce  string   `json:"inForceSince,omitempty"` // RFC 3339
 	// Hosts that have no address, or a failing lookup, or refused addresses.
 	Hosts []hostStatus `json:"hosts,omitempty"`
-	// Proxies and whether they answer, in resolver mode.
+	// Proxies and whether they answer, in resolver mode and of a pool that goes through the fleet.
 	Proxies map[string]bool `json:"proxies,omitempty"`
 }
 

@@ -48,9 +48,12 @@ type Pool struct {
 	CAFile string
 	// IdleTimeout ends a silent client connection. Default 300 s, at most MaxPoolIdleTimeout.
 	IdleTimeout time.Duration
-	// RequestsPerConnection is the number of requests after which an HTTP/1.1 client connection ends, give or take an eighth.
-	// Default 1000, at least 2.
+	// RequestsPerConnection is the number of requests after which an HTTP/1.1 client connection ends at the latest; up to a quarter
+	// earlier, so that clients that began together do not come back together. Default 1000, at least 2.
 	RequestsPerConnection int
+	// ThroughFleet says that the addresses of every backend, also of one for a wildcard, are those of a fleet's proxies, which look
+	// up the destinations themselves.
+	ThroughFleet bool
 	// ForwardedHeaders sends X-Forwarded-For and -Proto to destinations. Otherwise those of clients are removed too.
 	ForwardedHeaders bool
 	// HardStop ends the connections of a process that was replaced by a reload so long ago. Default 1 h.
@@ -65,7 +68,7 @@ type Backend struct {
 	Host string
 	// Port of the destination.
 	Port int
-	// Addresses by slot; the zero value leaves a slot empty. At most PoolSlots. Ignored for a wildcard.
+	// Addresses by slot; the zero value leaves a slot empty. At most PoolSlots. Ignored if the backend is not Slotted.
 	Addresses []netip.Addr
 	// CAFile and CertFile are PEM files: authorities (empty: those of Pool) and client certificate with key (empty: none).
 	CAFile, CertFile string
@@ -79,10 +82,17 @@ type Backend struct {
 	ALPN []string
 }
 
+// Slotted reports whether the backend's servers are slots for addresses that are known beforehand. For a wildcard they are only
+// if all goes through a fleet.
+func (b Backend) Slotted(throughFleet bool) bool {
+	return throughFleet || !strings.HasPrefix(b.Host, "*.")
+}
+
 // Why a pooled destination cannot be reached.
 const (
 	PoolNoAddress      = "no-address"      // DNS gave no address
 	PoolRefusedAddress = "private-address" // all addresses are refused
+	PoolNoProxy        = "no-proxy"        // it is reached through the fleet, which has no proxy
 	PoolBadFile        = "bad-file"        // the CA bundle or the client certificate cannot be used
 	PoolStarting       = "starting"        // its backend comes with the reload that is under way
 )
@@ -213,17 +223,18 @@ var poolErrors = []poolError{
 
 type backendView struct {
 	Backend
-	Wildcard             bool
+	Wildcard, Slotted    bool
 	PortSuffix, ALPNText string
 	ServerConnections    int
 	Servers              []serverView
 }
 
 type serverView struct {
-	Name, Host string
-	Address    netip.Addr
-	Port       int
-	Disabled   bool
+	Name     string
+	Address  netip.Addr
+	Port     int
+	Verify   string // which name is sent and must be in the certificate
+	Disabled bool
 }
 
 func (p Pool) view() poolView {
@@ -231,25 +242,32 @@ func (p Pool) view() poolView {
 	v := poolView{
 		Pool: p, Bind: Passthrough{Listen: p.Listen}.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
 		Hosts: PoolHostsMap(p.MapDir), Wildcards: PoolWildcardsMap(p.MapDir), Clients: ClientsMap(p.MapDir), Refused: RefusedMap(p.MapDir),
-		Recycle: max(p.RequestsPerConnection-spread/2, 1), Spread: spread,
+		Recycle: max(p.RequestsPerConnection-spread+1, 1), Spread: spread,
 		Classes: refusedClasses, NoAddress: NoAddress, Errors: poolErrors,
 	}
 	for _, b := range p.Backends {
 		if b.CAFile == "" {
 			b.CAFile = p.CAFile
 		}
-		v.Backends = append(v.Backends, b.view())
+		v.Backends = append(v.Backends, b.view(p.ThroughFleet))
 	}
 	return v
 }
 
-func (b Backend) view() backendView {
-	v := backendView{Backend: b, ALPNText: strings.Join(b.ALPN, ","), Wildcard: strings.HasPrefix(b.Host, "*."), ServerConnections: b.ServerLimit()}
+func (b Backend) view(throughFleet bool) backendView {
+	v := backendView{
+		Backend: b, ALPNText: strings.Join(b.ALPN, ","), ServerConnections: b.ServerLimit(),
+		Wildcard: strings.HasPrefix(b.Host, "*."), Slotted: b.Slotted(throughFleet),
+	}
+	verify := "sni str(" + b.Host + ") verifyhost " + b.Host
+	if v.Wildcard {
+		verify = "sni var(txn.host)" // what is sent is verified
+	}
 	if b.Port != 443 {
 		v.PortSuffix = ":" + strconv.Itoa(b.Port)
 	}
 	for slot := range PoolSlots {
-		s := serverView{Name: SlotServer(slot), Host: b.Host, Address: NoAddress, Port: b.Port, Disabled: true}
+		s := serverView{Name: SlotServer(slot), Verify: verify, Address: NoAddress, Port: b.Port, Disabled: true}
 		if slot < len(b.Addresses) && b.Addresses[slot].IsValid() {
 			s.Address, s.Disabled = b.Addresses[slot], false
 		}

@@ -36,9 +36,14 @@ func examplePool() Pool {
 func TestRenderPoolMatchesGolden(t *testing.T) {
 	forwarded := examplePool()
 	forwarded.Listen, forwarded.ForwardedHeaders, forwarded.RequestsPerConnection = netip.MustParseAddr("10.0.2.11"), true, 2
+	fleet := examplePool()
+	fleet.ThroughFleet = true
+	for i := range fleet.Backends {
+		fleet.Backends[i].Addresses = []netip.Addr{netip.MustParseAddr("10.0.3.11"), netip.MustParseAddr("10.0.3.12")}
+	}
 	none := examplePool()
 	none.Backends = nil
-	for name, config := range map[string]Pool{"pool": examplePool(), "pool-forwarded": forwarded, "pool-empty": none} {
+	for name, config := range map[string]Pool{"pool": examplePool(), "pool-forwarded": forwarded, "pool-fleet": fleet, "pool-empty": none} {
 		t.Run(name, func(t *testing.T) {
 			text, err := config.Render()
 			if err != nil {

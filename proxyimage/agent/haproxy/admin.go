@@ -102,6 +102,9 @@ type Frontend struct {
 	Name    string // "port-443"
 	Current int    // connections open now
 	Denied  uint64 // connections refused because the client is not listed, since the worker started
+
+	HTTP2Clients  int    // HTTP/2 connections open now
+	HTTP2Requests uint64 // requests over HTTP/2 connections, since the worker started
 }
 
 // Frontends returns the state of the listening ports.
@@ -129,7 +132,9 @@ func (a *Admin) Frontends(ctx context.Context) ([]Frontend, error) {
 		}
 		current, _ := strconv.Atoi(cell("scur"))
 		denied, _ := strconv.ParseUint(cell("dcon"), 10, 63)
-		all = append(all, Frontend{Name: cells[0], Current: current, Denied: denied})
+		clients, _ := strconv.Atoi(cell("h2_open_connections"))
+		requests, _ := strconv.ParseUint(cell("h2_headers_rcvd"), 10, 63)
+		all = append(all, Frontend{Name: cells[0], Current: current, Denied: denied, HTTP2Clients: clients, HTTP2Requests: requests})
 	}
 	return all, nil
 }

@@ -97,6 +97,16 @@ func (p *Process) killAll(master *os.Process) {
 	_ = master.Kill()
 }
 
+// Workers returns how many workers there are: the one that serves, and old ones whose connections have not ended yet.
+func (p *Process) Workers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.master == nil {
+		return 0
+	}
+	return len(childrenOf(p.master.Pid))
+}
+
 // childrenOf returns the child processes of pid.
 func childrenOf(pid int) []int {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -22,7 +22,8 @@
 //	SALLYPORT_HAPROXY          passthrough: the program, /usr/sbin/haproxy
 //	SALLYPORT_POOL_PORT        pool: listening port for plain HTTP/1.1 and h2c, 8080
 //	SALLYPORT_CA_FILE          pool: authorities for routes that name none, /etc/ssl/certs/ca-certificates.crt
-//	SALLYPORT_REQUESTS_PER_CONNECTION  pool: an HTTP/1.1 client connection ends after so many, give or take an eighth, 1000
+//	SALLYPORT_POOL_UPSTREAM    pool: direct, or fleet: through the proxies of the routes document, which look hosts up, direct
+//	SALLYPORT_REQUESTS_PER_CONNECTION  pool: a client connection ends after so many, up to a quarter earlier; HTTP/2: see recycle.go, 1000
 //	SALLYPORT_SERVICE_DOMAIN   pool: clients may call a route with one exact host <name>.<domain>, egress.svc.cluster.local
 //	SALLYPORT_FORWARDED_HEADERS  pool: true sends X-Forwarded-For and -Proto, false removes those of clients too, false
 //	SALLYPORT_DNS_LISTEN       resolver: UDP and TCP, 127.0.0.1:9053
