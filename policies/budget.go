@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -28,10 +29,10 @@ func newBudget() policy {
 		config: settings(map[string]map[string]any{
 			"monthlyUSD": {"type": "number", "minimum": 0, "default": 0}, "proxyHourlyUSD": {"type": "number", "minimum": 0, "default": 0.08},
 		}),
-		types: []string{natGatewayType, eipType, gcpAddressType, fleetType},
+		types: append([]string{natGatewayType, eipType, gcpAddressType}, fleetTypes...),
 		resource: func(j *judge, r resource) {
 			price := hourly[r.kind]
-			if r.kind == fleetType {
+			if slices.Contains(fleetTypes, r.kind) {
 				for _, count := range activeSlots(r.inputs.at("slots")) {
 					price += float64(count) * j.number("proxyHourlyUSD", 0.08)
 				}

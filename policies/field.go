@@ -81,6 +81,18 @@ func (f field) items() []field {
 	return out
 }
 
+// elements returns the values of a list or of an object.
+func (f field) elements() []field {
+	if !f.value.IsMap() {
+		return f.items()
+	}
+	var out []field
+	for _, key := range f.keys() {
+		out = append(out, f.at(key))
+	}
+	return out
+}
+
 // keys returns the keys of an object in order, none if it is no object.
 func (f field) keys() []string {
 	if !f.value.IsMap() {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -60,19 +62,23 @@ type findings struct{ messages []string }
 
 func (f *findings) ReportViolation(message, _ string) { f.messages = append(f.messages, message) }
 
+var runs atomic.Int64
+
 // judged runs a policy of the SDK as the engine would and returns what it reports.
 func judged(t *testing.T, p policy, config map[string]any, resources []given) []string {
 	t.Helper()
+	run := runs.Add(1) // urns of their own, because the pack remembers components by them
+	urn := func(name string) string { return fmt.Sprintf("urn:%d::%s", run, name) }
 	var views []policyx.AnalyzerResource
 	for _, g := range resources {
 		uses := map[string][]string{}
 		for input, names := range g.uses {
 			for _, name := range names {
-				uses[input] = append(uses[input], "urn::"+name)
+				uses[input] = append(uses[input], urn(name))
 			}
 		}
 		views = append(views, policyx.AnalyzerResource{
-			Type: g.kind, Name: g.name, URN: "urn::" + g.name, Properties: value(g.inputs).AsMap(),
+			Type: g.kind, Name: g.name, URN: urn(g.name), Properties: value(g.inputs).AsMap(),
 			Options: pulumi.ResourceOptions{Protect: g.protect}, PropertyDependencies: uses,
 		})
 	}

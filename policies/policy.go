@@ -112,6 +112,7 @@ func (p policy) build() policyx.Policy {
 		return policyx.NewResourceValidationPolicy(p.name, policyx.ResourceValidationPolicyArgs{
 			Description: p.description, EnforcementLevel: p.level, ConfigSchema: p.config,
 			ValidateResource: func(_ context.Context, args policyx.ResourceValidationArgs) error {
+				components.record(args.Resource)
 				if !slices.Contains(p.types, args.Resource.Type) {
 					return nil
 				}
@@ -125,7 +126,7 @@ func (p policy) build() policyx.Policy {
 		ValidateStack: func(_ context.Context, args policyx.StackValidationArgs) error {
 			var all stack
 			for _, r := range args.Resources {
-				all = append(all, view(r))
+				all = append(all, components.complete(view(r)))
 			}
 			p.stack(newJudge(args.Manager, nil), all)
 			return nil

@@ -7,7 +7,7 @@ var proxyCapacityWithOneZoneDown = policy{
 	name: "proxy-capacity-with-one-zone-down", level: advisory,
 	description: "The proxies of the remaining zones carry the declared demand when one zone is down.",
 	stack: func(j *judge, all stack) {
-		fleets := all.of(fleetType)
+		fleets := all.of(fleetTypes...)
 		d := demand(j, all, fleets)
 		if d == nil || d.problem != nil {
 			return

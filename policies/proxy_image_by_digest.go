@@ -2,10 +2,12 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
-const fleetType = "sallyport:proxyfleet:Fleet"
+// fleetTypes are the fleets of AWS and GCP.
+var fleetTypes = []string{"sallyport:proxyfleet:Fleet", "sallyport:proxyfleet:GCPFleet"}
 
 // byDigest is an image reference that names its content.
 var byDigest = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
@@ -14,11 +16,9 @@ var byDigest = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
 var proxyImageByDigest = policy{
 	name: "proxy-image-by-digest", level: mandatory,
 	description: "Proxy images are named by digest.",
-	types: []string{
-		fleetType, "kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:DaemonSet", "kubernetes:apps/v1:StatefulSet",
-	},
+	types:       append([]string{"kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:DaemonSet", "kubernetes:apps/v1:StatefulSet"}, fleetTypes...),
 	resource: func(j *judge, r resource) {
-		if r.kind == fleetType {
+		if slices.Contains(fleetTypes, r.kind) {
 			judgeImage(j, r, r.inputs.at("image"))
 			return
 		}

@@ -7,10 +7,10 @@ var proxySpreadOverZones = policy{
 	name: "proxy-spread-over-zones", level: mandatory,
 	description: "Active proxies stand in at least two zones (setting minZones).",
 	config:      settings(map[string]map[string]any{"minZones": {"type": "integer", "minimum": 1, "default": 2}}),
-	types:       []string{fleetType},
+	types:       fleetTypes,
 	resource: func(j *judge, r resource) {
 		slots := r.inputs.at("slots")
-		if !j.sees(r, slots, "record the slots with their zones") || len(slots.items()) == 0 {
+		if !j.sees(r, slots, "record the slots with their zones") || len(slots.elements()) == 0 {
 			return
 		}
 		perZone, least := activeSlots(slots), int(j.number("minZones", 2))
@@ -24,7 +24,7 @@ var proxySpreadOverZones = policy{
 // activeSlots counts the proxies that run, by zone.
 func activeSlots(slots field) map[string]int {
 	perZone := map[string]int{}
-	for _, slot := range slots.items() {
+	for _, slot := range slots.elements() {
 		if slot.at("mode").text() != "reserved" {
 			perZone[slot.at("zone").text()]++
 		}

@@ -17,7 +17,7 @@ func fleet(image any, slots ...string) given {
 		}
 		list = append(list, map[string]any{"zone": zone, "mode": mode})
 	}
-	return given{kind: fleetType, name: "fleet", inputs: map[string]any{"image": image, "slots": list}}
+	return given{kind: fleetTypes[0], name: "fleet", inputs: map[string]any{"image": image, "slots": list}}
 }
 
 func TestProxyIngressClosed(t *testing.T) {
@@ -76,7 +76,7 @@ func TestProxySpreadOverZones(t *testing.T) {
 		"one zone":                        {resources: []given{fleet(pinned, "a", "a")}, want: []string{"must have active proxies in at least 2 zones, got 1"}},
 		"the other zone is only reserved": {resources: []given{fleet(pinned, "a", "b reserved")}, want: []string{"got 1"}},
 		"one zone on purpose":             {resources: []given{fleet(pinned, "a")}, config: map[string]any{"minZones": 1.0}},
-		"slots not recorded":              {resources: []given{{kind: fleetType, name: "fleet"}}, want: []string{"slots: must be there to be judged"}},
+		"slots not recorded":              {resources: []given{{kind: fleetTypes[0], name: "fleet"}}, want: []string{"slots: must be there to be judged"}},
 		"no proxies":                      {resources: []given{fleet(pinned)}},
 	})
 }
