@@ -58,6 +58,7 @@ func newRootCommand() *cobra.Command {
 		newMonitoringCommand(),
 		newDoctorCommand(),
 		newAllowlistCommand(),
+		newDNSCommand(),
 		newImageCommand(),
 		newLabCommand(),
 	)
