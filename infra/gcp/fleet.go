@@ -5,11 +5,15 @@ import (
 	"github.com/sallyport/sallyport/infra/topology"
 )
 
+// machines says whether Deploy starts the proxies' machines. As long as it does not, their IPs and places are published, and neither
+// the routes document nor the cluster names a proxy that is not there.
+const machines = false
+
 // runs reports whether a slot has a machine: not before there is an image, not before its IP may carry traffic, and not beyond the
 // number that shall run now.
 func (d *deployment) runs(slot topology.Slot) bool {
 	f := d.section.Fleet
-	return f.Image != "" && d.life.Usable(slot.Name) && (f.ActivePerZone == 0 || slot.Number <= f.ActivePerZone)
+	return machines && f.Image != "" && d.life.Usable(slot.Name) && (f.ActivePerZone == 0 || slot.Number <= f.ActivePerZone)
 }
 
 // serving are the slots with a machine.
@@ -36,7 +40,10 @@ func (d *deployment) createPlaces() error {
 	if d.places, err = gcpfleet.NewPlaces(d.ctx, "places", args, d.provider); err != nil {
 		return err
 	}
-	if d.section.Fleet.Image == "" {
+	switch {
+	case !machines:
+		return d.ctx.Log.Warn("the proxies' public IPs and places are made and published; this version starts no machines on GCP", nil)
+	case d.section.Fleet.Image == "":
 		return d.ctx.Log.Warn("sallyport:gcp.fleet.image: is not set: the proxies' public IPs are published and no proxy runs; push the image, "+
 			"then set it by digest", nil)
 	}
