@@ -348,3 +348,23 @@ func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAStackWithEverythingSwitchedOn(t *testing.T) {
+	t.Setenv("SALLYPORT_NOW", "2026-11-20T12:00:00Z")
+	r := mustDeploy(t, "aws-prod", func(s *stack.Stack) {
+		s.AWS.LoadBalancer = &stack.AWSLoadBalancer{IdleSeconds: 600, Zones: map[string]stack.AWSLoadBalancerZone{}}
+		for i, zone := range s.Cluster.Zones {
+			s.AWS.LoadBalancer.Zones[zone] = stack.AWSLoadBalancerZone{
+				Subnet: fmt.Sprintf("subnet-0000000%d", i), Address: netip.AddrFrom4([4]byte{10, 0, byte(20 + i), 10}),
+			}
+		}
+		s.AWS.Fleet.ActivePerZone = 1
+		s.AWS.VPC.S3Endpoint, s.AWS.VPC.ProxyRouteTables = true, []string{"rtb-000000ff"}
+		s.AWS.Addresses.Existing = map[string]string{"nat-eu-west-1a-1": "eipalloc-0000000a"}
+		s.AWS.Clients.SecurityGroups = []string{"sg-0000000c"}
+	})
+	golden.Check(t, "everything.golden", names(t, r))
+	if gateway := r.Inputs(gateNat, "natgateway-gateway-eu-west-1a"); gateway["allocationId"] != "eipalloc-0000000a" {
+		t.Errorf("the gateway does not have the address that was brought: %v", gateway)
+	}
+}
