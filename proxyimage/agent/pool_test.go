@@ -469,10 +469,10 @@ func TestPoolReloadsLoseNoRequest(t *testing.T) {
 	}
 	for serial := uint64(2); serial < 8; serial += 2 {
 		l.publish(poolDocument(serial, first, second))
-		took := l.eventually(10*time.Second, "new backend", status(http.StatusOK))
+		took := l.eventually(3*time.Second, "new backend", status(http.StatusOK))
 		t.Logf("a new destination is served after %s", took)
 		l.publish(poolDocument(serial+1, first))
-		l.eventually(10*time.Second, "backend removed", status(http.StatusForbidden))
+		l.eventually(3*time.Second, "backend removed", status(http.StatusForbidden))
 	}
 	close(stop)
 	group.Wait()

@@ -71,7 +71,7 @@ func (p *pool) renderPool(backends []haproxycfg.Backend) (text, shape string, er
 	config := haproxycfg.Pool{
 		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Port: p.pool.port, Backends: backends, CAFile: p.pool.caFile,
 		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
-		RequestsPerConnection: p.pool.requests, ForwardedHeaders: p.pool.forwardedHeaders, ThroughFleet: p.prober != nil,
+		RequestsPerConnection: p.pool.requests, ForwardedHeaders: p.pool.forwardedHeaders, ThroughFleet: p.prober != nil, ClientConnections: p.clientConnections,
 	}
 	if text, err = config.Render(); err != nil {
 		return "", "", err

@@ -51,6 +51,8 @@ type Pool struct {
 	// RequestsPerConnection is the number of requests after which an HTTP/1.1 client connection ends at the latest; up to a quarter
 	// earlier, so that clients that began together do not come back together. Default 1000, at least 2.
 	RequestsPerConnection int
+	// ClientConnections is how many connections a client address may have open at once. 0: any number.
+	ClientConnections int
 	// ThroughFleet says that the addresses of every backend, also of one for a wildcard, are those of a fleet's proxies, which look
 	// up the destinations themselves.
 	ThroughFleet bool
@@ -159,6 +161,7 @@ func (p Pool) validate() error {
 	r.need(p.Threads >= 1 && p.Threads <= 64, "Threads", "must be 1 to 64", p.Threads)
 	r.need(p.IdleTimeout >= time.Second && p.IdleTimeout <= MaxPoolIdleTimeout, "IdleTimeout", "must be 1s to "+MaxPoolIdleTimeout.String(), p.IdleTimeout)
 	r.need(p.RequestsPerConnection >= 2 && p.RequestsPerConnection <= 1_000_000, "RequestsPerConnection", "must be 2 to 1000000", p.RequestsPerConnection)
+	r.need(p.ClientConnections >= 0, "ClientConnections", "must be at least 0", p.ClientConnections)
 	r.need(p.HardStop >= time.Second, "HardStop", "must be at least 1s", p.HardStop)
 	for i, b := range p.Backends {
 		r.need(i == 0 || p.Backends[i-1].Name != b.Name, "Backends", "must have different names", strconv.Quote(b.Name))

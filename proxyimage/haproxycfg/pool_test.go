@@ -36,6 +36,7 @@ func examplePool() Pool {
 func TestRenderPoolMatchesGolden(t *testing.T) {
 	forwarded := examplePool()
 	forwarded.Listen, forwarded.ForwardedHeaders, forwarded.RequestsPerConnection = netip.MustParseAddr("10.0.2.11"), true, 2
+	forwarded.ClientConnections = 100
 	fleet := examplePool()
 	fleet.ThroughFleet = true
 	for i := range fleet.Backends {
@@ -62,6 +63,7 @@ func TestRenderPoolRefusesWhatHAProxyWouldMisread(t *testing.T) {
 		"relative directory":     {func(p *Pool) { p.MapDir = "maps" }, "MapDir: must be an absolute path"},
 		"no authorities":         {func(p *Pool) { p.CAFile = "" }, "CAFile: must be an absolute path"},
 		"port 0":                 {func(p *Pool) { p.Port = 0 }, "Port: must be 1 to 65535, got 0"},
+		"negative limit":         {func(p *Pool) { p.ClientConnections = -1 }, "ClientConnections: must be at least 0"},
 		"remote resolver":        {func(p *Pool) { p.Resolver = netip.MustParseAddrPort("192.0.2.53:53") }, "must be on loopback"},
 		"no connections":         {func(p *Pool) { p.MaxConnections = 0 }, "MaxConnections: must be at least 1"},
 		"65 threads":             {func(p *Pool) { p.Threads = 65 }, "Threads: must be 1 to 64"},

@@ -16,7 +16,7 @@
 //	SALLYPORT_IDLE_TIMEOUT     end of a connection without traffic, passthrough: 1h, pool: 5m, at most 340s
 //	SALLYPORT_THREADS          passthrough: threads of HAProxy, 1
 //	SALLYPORT_MAX_CONNECTIONS  passthrough: 0 = from the limit on open files, at most 100,000
-//	SALLYPORT_CLIENT_CONNECTIONS  passthrough: connections that one client address may have open, 0 = any number
+//	SALLYPORT_CLIENT_CONNECTIONS  passthrough, pool: connections that one client address may have open, 0 = any number
 //	SALLYPORT_AUDIT            passthrough: true forwards what the list and the limits would refuse, and says so, false
 //	SALLYPORT_ACCESS_LOG_SAMPLE  share of connections that are logged, 0 to 1, 0
 //	SALLYPORT_HAPROXY          passthrough: the program, /usr/sbin/haproxy
