@@ -61,6 +61,7 @@ tools: $(TOOLS) $(BIN)/coredns ## build the pinned Pulumi command line, its Go h
 build: | $(BIN) ## build our own programs
 	$(call say,building sallyport - the lab provider - the agent)
 	@go build -ldflags "-s -w" -o $(BIN)/ ./cmd/sallyport ./lab/cmd/labd ./lab/cmd/pulumi-resource-lab
+	@go build -ldflags "-s -w" -o $(BIN)/sallyport-policies ./policies
 	@go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $(BIN)/sallyport-agent ./proxyimage/cmd/sallyport-agent
 
 .PHONY: image
@@ -86,6 +87,10 @@ image-local: build
 
 ## ---- stacks
 
+# The policy pack judges every preview and every up; settings of a stack are in policies/config.
+POLICIES := --policy-pack $(BIN)/sallyport-policies \
+	$(if $(wildcard policies/config/$(STACK).json),--policy-pack-config policies/config/$(STACK).json)
+
 .PHONY: ready
 ready: tools build $(if $(filter local,$(STACK)),image-local)
 	$(call say,checking stacks/Pulumi.$(STACK).yaml)
@@ -97,12 +102,12 @@ ready: tools build $(if $(filter local,$(STACK)),image-local)
 .PHONY: up
 up: ready ## bring the stack up and repair what drifted; STACK=local is a working egress layer on this machine
 	$(call say,pulumi up of stack $(STACK))
-	@$(PULUMI) up --stack $(STACK) --yes --refresh --suppress-outputs
+	@$(PULUMI) up --stack $(STACK) --yes --refresh --suppress-outputs $(POLICIES)
 	@$(BIN)/sallyport lab summary --stack $(STACK)
 
 .PHONY: preview
-preview: ready ## show what up would change
-	@$(PULUMI) preview --stack $(STACK) --diff
+preview: ready ## show what up would change; without the cloud's provider on this machine, against a stand-in of it
+	@tools/preview.sh $(STACK) $(POLICIES)
 
 .PHONY: refresh
 refresh: ready ## compare the stack's state with reality

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 )
 
 func main() { pulumi.Run(program) }
@@ -26,7 +25,8 @@ var versions = map[string]string{"aws": "6.83.0", "gcp": "7.38.0", "kubernetes":
 
 func program(ctx *pulumi.Context) error {
 	var list []listed
-	if err := json.Unmarshal([]byte(config.Require(ctx, "resources")), &list); err != nil {
+	text, _ := ctx.GetConfig("sallyport:resources")
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return fmt.Errorf("resources: %w", err)
 	}
 	providers := map[string]pulumi.ProviderResource{}
