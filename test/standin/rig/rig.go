@@ -175,7 +175,11 @@ const timeout = 4 * time.Minute
 
 // prepare makes a command in the project's folder.
 func (s *Stack) prepare(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, args[0]), args[1:]...)
+	path := args[0]
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.dir, path)
+	}
+	cmd := exec.CommandContext(ctx, path, args[1:]...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(),
 		"SALLYPORT_BUILD_DIR="+filepath.Join(s.rig.root, ".build"),
@@ -190,7 +194,7 @@ func (s *Stack) prepare(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Command runs a program of the project's folder, as tools/recover.sh.
+// Command runs a program in the project's folder: one of its own, as tools/recover.sh, or one by its absolute path.
 func (s *Stack) Command(args ...string) Result {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
