@@ -26,16 +26,21 @@ type Dates struct {
 // DateFormat is how dates are written into stack files.
 const DateFormat = time.RFC3339
 
-// ParseDate reads a date of a stack file: a day (its midnight, UTC) or a time as RFC 3339 has it.
+// pulumiDate is how Pulumi hands a date on that a stack file has without quotes: as Go prints it, less the name of the time zone.
+const pulumiDate = "2006-01-02 15:04:05 -0700"
+
+// ParseDate reads a date of a stack file: a day (its midnight, UTC) or a time as RFC 3339 has it, with or without quotes.
 func ParseDate(text string) (time.Time, error) {
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day, nil
+	plain := text
+	if words := strings.Fields(text); len(words) == 4 {
+		plain = strings.Join(words[:3], " ")
 	}
-	moment, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("needs a day as 2026-01-31 or a time as 2026-01-31T00:00:00Z, got %q", text)
+	for _, layout := range []string{time.DateOnly, time.RFC3339, pulumiDate} {
+		if moment, err := time.Parse(layout, plain); err == nil {
+			return moment.UTC().Truncate(time.Second), nil
+		}
 	}
-	return moment.UTC().Truncate(time.Second), nil
+	return time.Time{}, fmt.Errorf("needs a day as 2026-01-31 or a time as 2026-01-31T00:00:00Z, got %q", text)
 }
 
 // maxPeriod bounds periods: ten years mark a slip.

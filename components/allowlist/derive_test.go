@@ -425,7 +425,7 @@ func TestPeriodsAndDates(t *testing.T) {
 			t.Errorf("%q was read as %s", text, got)
 		}
 	}
-	for text, want := range map[string]string{"2026-01-31": "2026-01-31T00:00:00Z", "2026-01-31T02:00:00+02:00": "2026-01-31T00:00:00Z"} {
+	for text, want := range map[string]string{"2026-01-31": "2026-01-31T00:00:00Z", "2026-01-31T02:00:00+02:00": "2026-01-31T00:00:00Z", "2026-01-31 00:00:00 +0000 UTC": "2026-01-31T00:00:00Z", "2026-01-31 02:00:00 +0200 +0200": "2026-01-31T00:00:00Z"} {
 		if got, err := ParseDate(text); err != nil || got.Format(time.RFC3339) != want {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}

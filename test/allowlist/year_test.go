@@ -69,6 +69,7 @@ type year struct {
 	now       time.Time
 	partners  map[string]*partner
 	documents []allowlist.Document
+	brief     bool // updates take seconds: those that show what others have shown are left out
 }
 
 // partner enforces a list. A prompt one lists what a document shows at once, the other on the last day of its notice. Both remove an IP on
@@ -196,6 +197,14 @@ func (y *year) up() {
 		p.learn(y, name)
 	}
 	y.check()
+}
+
+// more is an update that changes nothing.
+func (y *year) more() {
+	y.t.Helper()
+	if !y.brief {
+		y.up()
+	}
 }
 
 // upFails is an update that has to be refused with the reason.
@@ -326,8 +335,8 @@ func (y *year) play() {
 	y.mayNot("must not be done twice, bank confirmed on 2026-01-11", "confirm", "nat-reserve-1", "--partner", "bank")
 	y.mayNot("nat-reserve-1 may from 2026-01-31 on; or let partner shop confirm it", "drain", "nat-eu-west-1a-1")
 
-	y.rotate()
 	y.grow()
+	y.rotate()
 	y.addAZone()
 	y.removeAZone()
 	y.until(364)
@@ -367,73 +376,78 @@ func (y *year) operatorTriesEverything() {
 		"nat-eu-west-9z-1: {draining: 2026-01-06}":           "must be an address of the stack",
 		"nat-reserve-1: {slot: nat-eu-west-1c-1, active: x}": "active: needs a day",
 	} {
+		if y.brief && !strings.HasPrefix(byHand, "nat-eu-west-1a-1: {draining") {
+			continue
+		}
 		y.edit(reserve, reserve+"    ips: {"+byHand+"}\n")
 		y.upFails(want)
 		y.edit("    ips: {"+byHand+"}\n", "")
 	}
 }
 
-// rotate replaces an IP by headroom, and gives the old one back. Days 30 to 40.
-func (y *year) rotate() {
+// grow needs a second IP in each zone. Days 29 to 59.
+func (y *year) grow() {
+	y.until(29)
+	y.edit("connectionsPerSecond: 100}", "connectionsPerSecond: 2500}")
+	y.up() // the headroom is from day 0: the shop has one more day
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-2 announced", "nat-reserve-2 reserved")
+	y.mayNot("must wait for partner shop, until 2026-01-31 at the latest", "activate", "nat-eu-west-1a-2")
+	y.mayNot("must be an IP that nobody needs, this one is to serve nat-eu-west-1b-2", "retire", "nat-eu-west-1b-2")
 	y.until(30)
-	old := y.ip("nat-eu-west-1a-1")
-	y.does("nat-reserve-1 takes over nat-eu-west-1a-1 with the next update; partners may remove this IP from 2026-02-07 on", "drain", "nat-eu-west-1a-1")
 	y.up()
-	y.is(allowlist.KindNat, "nat-a-1 draining", "nat-b-1 active", "nat-reserve-1@nat-a-1 active", "nat-reserve-2 reserved")
-	y.mayNot("IP: must mean one IP", "retire", "nat-eu-west-1a-1") // the address that drains, or the slot that another one serves now
-	y.until(36)
-	y.mayNot("must have drained, this one drains until 2026-02-07; wait until then", "retire", old)
-	y.mayNot("must be an IP that comes into use, this one drains since 2026-01-31", "activate", old)
-	y.mayNot("must be retired in the document that partners have, this one is draining; it can be retired from 2026-02-07 on", "retire", old, "--release")
-	y.until(37)
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-2 active", "nat-reserve-2 reserved")
+	y.until(45)
+	y.does("waits for partner shop, until 2026-03-01 at the latest", "confirm", "nat-eu-west-1b-2", "--partner", "bank")
+	y.mayNot("must wait for partner shop, until 2026-03-01", "activate", "nat-eu-west-1b-2")
+	y.more()
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-2 active", "nat-reserve-2 reserved")
+	y.until(59)
+	y.up()
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 active", "nat-reserve-1@nat-a-2 active", "nat-reserve-2 reserved")
+}
+
+// rotate replaces an IP by headroom, and gives the old one back. Days 90 to 99.
+func (y *year) rotate() {
+	y.until(90)
+	old := y.ip("nat-eu-west-1b-2")
+	y.does("nat-reserve-2 takes over nat-eu-west-1b-2 with the next update; partners may remove this IP from 2026-04-08 on", "drain", "nat-eu-west-1b-2")
+	y.up()
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 draining", "nat-reserve-1@nat-a-2 active", "nat-reserve-2@nat-b-2 active", "nat-reserve-3 reserved")
+	y.until(96)
+	y.mayNot("IP: must mean one IP", "retire", "nat-eu-west-1b-2") // the address that drains, or the slot that another one serves now
+	y.mayNot("must have drained, this one drains until 2026-04-08; wait until then", "retire", old)
+	y.mayNot("must be an IP that comes into use, this one drains since 2026-04-01", "activate", old)
+	y.mayNot("must be retired in the document that partners have, this one is draining; it can be retired from 2026-04-08 on", "retire", old, "--release")
+	y.until(97)
 	y.mayNot("must be retired in the document that partners have, this one is draining", "retire", old, "--release")
 	y.up()
-	y.is(allowlist.KindNat, "nat-a-1 retired", "nat-b-1 active", "nat-reserve-1@nat-a-1 active", "nat-reserve-2 reserved")
-	y.until(38)
-	y.mayNot("must be an IP that partners list, this one was retired on 2026-02-07", "activate", old)
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-b-2 retired", "nat-reserve-1@nat-a-2 active", "nat-reserve-2@nat-b-2 active", "nat-reserve-3 reserved")
+	y.until(98)
+	y.mayNot("must be an IP that partners list, this one was retired on 2026-04-08", "activate", old)
 	y.mayNot("must be an IP that is to be listed, this one is retired", "confirm", old, "--partner", "bank")
 	y.does("the next update takes its protection away, the one after gives it back", "retire", old, "--release")
-	y.mayNot("must not be done twice, it was released on 2026-02-08", "retire", old, "--release")
+	y.mayNot("must not be done twice, it was released on 2026-04-09", "retire", old, "--release")
 	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-reserve-1@nat-a-1 active", "nat-reserve-2 reserved")
-	y.until(39)
+	y.is(allowlist.KindNat, "nat-a-1 active", "nat-b-1 active", "nat-reserve-1@nat-a-2 active", "nat-reserve-2@nat-b-2 active", "nat-reserve-3 reserved")
+	y.until(99)
 	y.up()
 }
 
-// grow needs a second IP in each zone. Days 59 to 90.
-func (y *year) grow() {
-	y.until(59)
-	y.edit("connectionsPerSecond: 100}", "connectionsPerSecond: 2500}")
-	y.up() // the headroom is from day 30: the shop has one more day
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 announced", "nat-reserve-3 reserved")
-	y.mayNot("must wait for partner shop, until 2026-03-02 at the latest", "activate", "nat-eu-west-1a-2")
-	y.mayNot("must be an IP that nobody needs, this one is to serve nat-eu-west-1b-2", "retire", "nat-eu-west-1b-2")
-	y.until(60)
-	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3 reserved")
-	y.until(75)
-	y.does("waits for partner shop, until 2026-03-31 at the latest", "confirm", "nat-eu-west-1b-2", "--partner", "bank")
-	y.mayNot("must wait for partner shop, until 2026-03-31", "activate", "nat-eu-west-1b-2")
-	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 announced", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3 reserved")
-	y.until(89)
-	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 active", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3 reserved")
-}
-
-// addAZone brings a zone whose NAT and proxy wait for the partners, each for its own. Days 120 to 150.
+// addAZone brings a zone whose NAT and proxy wait for the partners: one IP of each kind is headroom that they know. Days 150 to 180.
 func (y *year) addAZone() {
-	y.until(120)
+	y.until(150)
 	y.edit("zones: [eu-west-1a, eu-west-1b]", "zones: [eu-west-1a, eu-west-1b, eu-west-1c]")
 	y.up()
+	waits := []string{"nat-a-1 active", "nat-b-1 active", "nat-c-2 announced", "nat-reserve-1@nat-a-2 active", "nat-reserve-2@nat-b-2 active", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved"}
+	y.is(allowlist.KindNat, waits...)
 	y.is(allowlist.KindProxy, "proxy-a-1-1 active", "proxy-b-1-1 active", "proxy-reserve-1@proxy-c-1-1 active", "proxy-reserve-2 reserved")
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 active", "nat-c-2 announced", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved")
-	y.until(149)
+	y.until(179)
+	y.more()
+	y.is(allowlist.KindNat, waits...)
+	y.until(180)
 	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 active", "nat-c-2 announced", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved")
-	y.until(150)
-	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 active", "nat-c-2 active", "nat-reserve-1@nat-a-1 active", "nat-reserve-2@nat-a-2 active", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved")
+	waits[2] = "nat-c-2 active"
+	y.is(allowlist.KindNat, waits...)
 }
 
 // removeAZone keeps the zone's IPs on the lists until nobody can come from them. Days 200 to 220.
@@ -441,10 +455,10 @@ func (y *year) removeAZone() {
 	y.until(200)
 	y.edit("zones: [eu-west-1a, eu-west-1b, eu-west-1c]", "zones: [eu-west-1b, eu-west-1c]")
 	y.up()
-	y.is(allowlist.KindNat, "nat-b-1 active", "nat-b-2 active", "nat-c-2 active", "nat-reserve-1@nat-a-1 draining", "nat-reserve-2@nat-a-2 draining", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved")
+	y.is(allowlist.KindNat, "nat-a-1 draining", "nat-b-1 active", "nat-c-2 active", "nat-reserve-1@nat-a-2 draining", "nat-reserve-2@nat-b-2 active", "nat-reserve-3@nat-c-1 active", "nat-reserve-4 reserved")
 	y.is(allowlist.KindProxy, "proxy-a-1-1 draining", "proxy-b-1-1 active", "proxy-reserve-1@proxy-c-1-1 active", "proxy-reserve-2 reserved")
 	y.until(206)
-	y.up()
+	y.more()
 	y.is(allowlist.KindProxy, "proxy-a-1-1 draining", "proxy-b-1-1 active", "proxy-reserve-1@proxy-c-1-1 active", "proxy-reserve-2 reserved")
 	y.until(207)
 	y.up()

@@ -1,0 +1,58 @@
+package awsview
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/components/allowlist"
+	"github.com/sallyport/sallyport/preflight/fakeaws"
+	"github.com/sallyport/sallyport/verify"
+)
+
+func tags(stack, slot string) map[string]string {
+	return map[string]string{allowlist.TagStack: stack, allowlist.TagSlot: slot}
+}
+
+func TestTheStacksAddressesAreReadByTag(t *testing.T) {
+	fakeaws.Start(t, fakeaws.Account{
+		Region: "eu-west-1", PageSize: 1,
+		Addresses: []fakeaws.Address{
+			{ID: "eipalloc-1", IP: "198.51.100.1", Interface: "eni-1", Tags: tags("prod", "nat-a-1")},
+			{ID: "eipalloc-2", IP: "198.51.100.2", Tags: tags("prod", "nat-reserve-1")},
+			{ID: "eipalloc-3", IP: "198.51.100.3", Interface: "eni-3", Tags: tags("prod", "proxy-a-1-1")}, // waits: no instance has the interface
+			{ID: "eipalloc-4", IP: "198.51.100.4", Tags: tags("dev", "nat-a-1")},
+			{ID: "eipalloc-5", IP: "198.51.100.5"},
+		},
+		NatGateways: []fakeaws.NatGateway{{ID: "nat-0", Addresses: []string{"eipalloc-5"}}, {ID: "nat-1", Addresses: []string{"eipalloc-9", "eipalloc-1"}}},
+	})
+	view, err := New(context.Background(), "eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := view.Addresses(context.Background(), "prod")
+	want := []verify.Address{
+		{IP: netip.MustParseAddr("198.51.100.1"), ID: "eipalloc-1", Name: "nat-a-1", Carries: true},
+		{IP: netip.MustParseAddr("198.51.100.2"), ID: "eipalloc-2", Name: "nat-reserve-1"},
+		{IP: netip.MustParseAddr("198.51.100.3"), ID: "eipalloc-3", Name: "proxy-a-1-1"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
+func TestARefusalIsAnErrorAndNoEmptyAccount(t *testing.T) {
+	server := fakeaws.Start(t, fakeaws.Account{Region: "eu-west-1"})
+	view, err := New(context.Background(), "eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range []string{"DescribeAddresses", "DescribeNatGateways"} {
+		server.Fail(action, fakeaws.Denied("ec2:"+action))
+		if got, err := view.Addresses(context.Background(), "prod"); err == nil || got != nil || !strings.Contains(err.Error(), "ec2:"+action) {
+			t.Errorf("%s: %v, %v", action, got, err)
+		}
+	}
+}
