@@ -19,8 +19,8 @@ var allowlistNoticeRespected = policy{
 	description: "A public IP carries traffic only after every partner confirmed it or the notice ran out.",
 	stack: func(j *judge, all stack) {
 		d, err := declared(all)
-		if err != nil || d == nil {
-			return
+		if err != nil || d == nil || d.problem != nil {
+			return // the policies of capacity say so
 		}
 		document, err := published(all)
 		if err != nil {

@@ -19,7 +19,7 @@ type declaration struct {
 	resource resource
 	settings *sallyport.Stack
 	need     capacity.Plan // with nothing pinned: what the demand needs
-	problem  error         // why there is no plan
+	problem  error         // why there is no plan: what is wrong with the declaration
 }
 
 // declared reads the declaration of a stack, nil if it has none.
@@ -29,11 +29,14 @@ func declared(all stack) (*declaration, error) {
 		return nil, nil
 	}
 	d := &declaration{resource: found[0]}
-	text, err := json.Marshal(plain(d.resource.inputs.at("stack").value))
+	tree, _ := plain(d.resource.inputs.at("stack").value).(map[string]any)
+	if tree["cloud"] != string(sallyport.CloudLocal) {
+		delete(tree, "lab") // recorded with its zero values, and refused in a stack file
+	}
+	text, err := json.Marshal(tree)
 	if err != nil {
 		return nil, err
 	}
-	// Recorded by the program that decoded and checked it, so what is here is complete.
 	d.settings = &sallyport.Stack{}
 	if err := json.Unmarshal(text, d.settings); err != nil {
 		return nil, fmt.Errorf("the recorded declaration: %w", err)
@@ -41,9 +44,12 @@ func declared(all stack) (*declaration, error) {
 	if d.settings.Cluster.SurgeNodes == nil || d.settings.Proxies.SparePerZone == nil {
 		return nil, fmt.Errorf("the recorded declaration is incomplete")
 	}
-	input := d.settings.CapacityInput()
-	input.PortsPerVM, input.IPs, input.Insufficient = 0, 0, false
-	d.need, d.problem = capacity.Compute(input)
+	// Our own program recorded what it had checked; others may record anything.
+	if _, d.problem = sallyport.Decode(tree); d.problem == nil {
+		input := d.settings.CapacityInput()
+		input.PortsPerVM, input.IPs, input.Insufficient = 0, 0, false
+		d.need, d.problem = capacity.Compute(input)
+	}
 	return d, nil
 }
 
