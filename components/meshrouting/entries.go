@@ -18,7 +18,11 @@ func (s Settings) hostsEntry(d destinations.Destination) manifests.Object {
 	if s.DataPlane == Ambient {
 		resolution = "DNS"
 	}
-	return s.object("ServiceEntry", d.Name).With("spec", manifests.Map{
+	entry := s.object("ServiceEntry", d.Name)
+	if s.DataPlane == Ambient {
+		entry.Label(map[string]string{"istio.io/use-waypoint": waypointName, "istio.io/use-waypoint-namespace": s.Namespace})
+	}
+	return entry.With("spec", manifests.Map{
 		"hosts": texts(d.Hosts), "exportTo": everywhere, "location": "MESH_EXTERNAL", "resolution": resolution,
 		"ports": []any{port(d.Port)},
 	})
@@ -29,15 +33,21 @@ func port(number int) manifests.Map {
 	return manifests.Map{"number": number, "name": fmt.Sprintf("tls-%d", number), "protocol": "TLS"}
 }
 
-// fleetEntry is the proxies as endpoints. Fallback, if given, is a host that is connected to directly when no proxy is left: its locality
-// is nobody's, so it comes after the proxies of every zone.
+// The label that tells the proxies from the way past them, and its values.
+const (
+	kindLabel = "sallyport/kind"
+	kindProxy = "proxy"
+	kindNat   = "nat"
+)
+
+// fleetEntry is the proxies as endpoints. Fallback, if given, is a host that is connected to directly when proxies are missing.
 func (s Settings) fleetEntry(host, name string, ports []int, found Found, fallback string) manifests.Object {
 	var list, endpoints []any
 	for _, number := range ports {
 		list = append(list, port(number))
 	}
 	for _, p := range found.Proxies {
-		endpoint := manifests.Map{"address": p.Address.String(), "labels": manifests.Map{"sallyport/slot": p.Name}}
+		endpoint := manifests.Map{"address": p.Address.String(), "labels": manifests.Map{kindLabel: kindProxy, "sallyport/slot": p.Name}}
 		if p.Region != "" {
 			endpoint["locality"] = p.Region + "/" + p.Zone
 		}
@@ -46,7 +56,7 @@ func (s Settings) fleetEntry(host, name string, ports []int, found Found, fallba
 	resolution := "STATIC"
 	if fallback != "" {
 		resolution = "DNS" // for the name among the addresses
-		endpoints = append(endpoints, manifests.Map{"address": fallback, "locality": "fallback/nat"})
+		endpoints = append(endpoints, manifests.Map{"address": fallback, "labels": manifests.Map{kindLabel: kindNat}})
 	}
 	return s.object("ServiceEntry", name).With("spec", manifests.Map{
 		"hosts": []any{host}, "exportTo": everywhere, "location": "MESH_EXTERNAL", "resolution": resolution,
@@ -55,6 +65,9 @@ func (s Settings) fleetEntry(host, name string, ports []int, found Found, fallba
 }
 
 // fleetRule leaves TLS alone, notices dead proxies, prefers those of the own zone and keeps idle connections known to what lies between.
+//
+// The order is spelled out by labels: any proxy before the NAT, then region, then zone. Istio's own order, by locality alone, would put
+// the NAT beside the proxies for a pod of another region, or of none.
 func (s Settings) fleetRule(host, name string) manifests.Object {
 	return s.object("DestinationRule", name).With("spec", manifests.Map{
 		"host": host, "exportTo": everywhere,
@@ -64,7 +77,10 @@ func (s Settings) fleetRule(host, name string) manifests.Object {
 				"connectTimeout": seconds(ConnectTimeoutSeconds),
 				"tcpKeepalive":   manifests.Map{"time": seconds(KeepaliveSeconds), "interval": "30s", "probes": 3},
 			}},
-			"loadBalancer": manifests.Map{"simple": "LEAST_REQUEST", "localityLbSetting": manifests.Map{"enabled": true}},
+			"loadBalancer": manifests.Map{"simple": "LEAST_REQUEST", "localityLbSetting": manifests.Map{
+				"enabled":          true,
+				"failoverPriority": []any{kindLabel + "=" + kindProxy, "topology.kubernetes.io/region", "topology.kubernetes.io/zone"},
+			}},
 			"outlierDetection": manifests.Map{
 				"splitExternalLocalOriginErrors": true, "consecutiveLocalOriginFailures": Failures, "consecutive5xxErrors": Failures,
 				"interval": "5s", "baseEjectionTime": seconds(EjectionSeconds), "maxEjectionPercent": 100, "minHealthPercent": 0,
@@ -73,12 +89,16 @@ func (s Settings) fleetRule(host, name string) manifests.Object {
 	})
 }
 
-// route leads server names to a fleet.
+// route leads server names to a fleet. Each name has a match of its own, because a waypoint ignores one with several.
 func (s Settings) route(name string, number int, hosts []string, fleet string) manifests.Object {
+	var matches []any
+	for _, host := range hosts {
+		matches = append(matches, manifests.Map{"port": number, "sniHosts": []any{host}})
+	}
 	return s.object("VirtualService", name).With("spec", manifests.Map{
 		"hosts": texts(hosts), "exportTo": everywhere,
 		"tls": []any{manifests.Map{
-			"match": []any{manifests.Map{"port": number, "sniHosts": texts(hosts)}},
+			"match": matches,
 			"route": []any{manifests.Map{"destination": manifests.Map{"host": fleet, "port": manifests.Map{"number": number}}}},
 		}},
 	})

@@ -121,9 +121,5 @@ func (s Settings) Objects(found Found) ([]manifests.Object, error) {
 func label(host string) string { return strings.ReplaceAll(host, ".", "-") }
 
 func (s Settings) object(kind, name string) manifests.Object {
-	o := manifests.New("networking.istio.io/v1", kind, s.Namespace, "egress-"+name)
-	if s.DataPlane == Ambient && kind == "ServiceEntry" {
-		o.Label(map[string]string{"istio.io/use-waypoint": waypointName, "istio.io/use-waypoint-namespace": s.Namespace})
-	}
-	return o
+	return manifests.New("networking.istio.io/v1", kind, s.Namespace, "egress-"+name)
 }
