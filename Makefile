@@ -87,6 +87,9 @@ image-local: build
 
 ## ---- stacks
 
+# Stack local is asked for nothing; a stack of a cloud shows its preview and asks. YES=--yes answers.
+YES ?= $(if $(filter local,$(STACK)),--yes)
+
 # The policy pack judges every preview and every up; settings of a stack are in policies/config.
 POLICIES := --policy-pack $(BIN)/sallyport-policies \
 	$(if $(wildcard policies/config/$(STACK).json),--policy-pack-config policies/config/$(STACK).json)
@@ -102,8 +105,8 @@ ready: tools build $(if $(filter local,$(STACK)),image-local)
 .PHONY: up
 up: ready ## bring the stack up and repair what drifted; STACK=local is a working egress layer on this machine
 	$(call say,pulumi up of stack $(STACK))
-	@$(PULUMI) up --stack $(STACK) --yes --refresh --suppress-outputs $(POLICIES)
-	@$(BIN)/sallyport lab summary --stack $(STACK)
+	@$(PULUMI) up --stack $(STACK) $(YES) --refresh --suppress-outputs $(POLICIES)
+	@$(BIN)/sallyport $(if $(filter local,$(STACK)),lab summary,allowlist --format text) --stack $(STACK)
 
 .PHONY: preview
 preview: ready ## show what up would change; without the cloud's provider on this machine, against a stand-in of it
@@ -117,7 +120,7 @@ refresh: ready ## compare the stack's state with reality
 down: tools build ## destroy the stack
 	$(call say,pulumi destroy of stack $(STACK))
 	@$(PULUMI) stack select --create $(STACK) >/dev/null
-	@$(PULUMI) destroy --stack $(STACK) --yes --refresh
+	@$(PULUMI) destroy --stack $(STACK) $(YES) --refresh
 
 .PHONY: recover
 recover: ready ## after a crash or kill of the command line: release the lock, take stock, bring the stack up
