@@ -188,7 +188,11 @@ type Provider struct{ pulumi.ProviderResourceState }
 
 // NewProvider registers a Kubernetes provider. An empty kubeconfig or context is what kubectl would use.
 func NewProvider(ctx *pulumi.Context, name string, kubeconfig, context pulumi.StringInput, opts ...pulumi.ResourceOption) (*Provider, error) {
-	props := pulumi.Map{"enableServerSideApply": pulumi.String("true")}
+	props := pulumi.Map{
+		"enableServerSideApply": pulumi.String("true"),
+		// Else a change of a ConfigMap deletes it and makes another: agents and caches follow the one that is there.
+		"enableConfigMapMutable": pulumi.String("true"),
+	}
 	if kubeconfig != nil {
 		props["kubeconfig"] = kubeconfig
 	}
