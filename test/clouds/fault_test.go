@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/test/standin/world"
 )
@@ -90,14 +91,15 @@ func TestEveryCreateFailsOnce(t *testing.T) {
 
 // upUntilItWorks repeats up as long as it fails, with a recovery after each failure if there is one, and returns how many calls
 // met the fault. Every address stays what it was from one round to the next.
-func (s *cloudStack) upUntilItWorks(fault string, recovery func()) int {
+func (s *cloudStack) upUntilItWorks(fault string, recovery func(), flags ...string) int {
 	s.t.Helper()
 	for round := range rounds {
 		before := s.publicIPs()
-		r := s.Pulumi("up")
+		start := time.Now()
+		r := s.Pulumi(append([]string{"up"}, flags...)...)
 		s.kept(before)
+		s.t.Logf("round %d: up took %s", round+1, r.Took.Round(time.Millisecond))
 		if r.Err == nil {
-			s.t.Logf("up worked in round %d", round+1)
 			break
 		}
 		if round == rounds-1 || !strings.Contains(r.Output, "injected fault") {
@@ -105,6 +107,7 @@ func (s *cloudStack) upUntilItWorks(fault string, recovery func()) int {
 		}
 		if recovery != nil {
 			recovery()
+			s.t.Logf("round %d: up and recovery took %s", round+1, time.Since(start).Round(time.Millisecond))
 		}
 	}
 	events, err := s.World.Journal()

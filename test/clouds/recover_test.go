@@ -63,7 +63,7 @@ func TestEveryAnswerIsLostOnce(t *testing.T) {
 	s := newAWS(t, "aws-dev", nil)
 	s.reachable()
 	s.faults(world.Fault{ID: "lost", Op: "create", Each: true, Mode: world.Lost})
-	failed := s.upUntilItWorks("lost", s.recover)
+	failed := s.upUntilItWorks("lost", s.recover, "--continue-on-error")
 	if failed < len(want) {
 		t.Errorf("%d answers were lost, want one for each resource", failed)
 	}
