@@ -6,8 +6,12 @@
 // per destination that leads its server names to the fleet; in ambient mode a waypoint that does it.
 //
 // What matters: outlier detection with Istio's default of 10 % ejects nothing below ten endpoints, so it is 100 here; only refused and
-// failed connections count, because the sidecar cannot look into TLS; and once every proxy is ejected nothing is left, unless a
-// destination may fall back to the NAT. Istio API, DestinationRule and ServiceEntry, 2026-07-21.
+// failed connections count, because the sidecar cannot look into TLS; it does not try a second proxy for the same connection, so a
+// dead proxy costs each pod Failures connections; and once every proxy is ejected nothing is left, unless a destination may fall
+// back to the NAT. The fallback takes a share before that: Envoy counts a zone's or region's proxies as 1.4 times those that are
+// healthy, and what is then missing of 100 % goes past them. On a listed port Envoy waits for a connection's first bytes, whoever it is
+// for: a port where servers speak first (25, 3306) must not be listed. Ambient needs Istio 1.25, which gives hosts addresses by
+// itself. Istio API, DestinationRule and ServiceEntry, 2026-07-21; istiod and Envoy's priority levels, 2026-08-27.
 package meshrouting
 
 import (
