@@ -39,6 +39,7 @@ type deployment struct {
 	places    *gcpfleet.Places                     // nil without a fleet
 	bucket    *gcsbucket.Bucket                    // nil without a fleet
 	document  pulumi.Resource                      // the routes document; nil without a fleet
+	balancer  pulumi.StringInput                   // the load balancer's address; nil without one
 	endpoints pulumi.Map                           // the output
 	exported  pulumi.Map                           // all outputs of the stack
 }
@@ -67,6 +68,7 @@ func (d *deployment) build() error {
 		d.createNat,
 		d.createPlaces,
 		d.createRoutesBucket,
+		d.createFleet,
 		d.exportAllowlist,
 		d.exportEndpoints,
 		d.deployCluster,

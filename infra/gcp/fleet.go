@@ -1,19 +1,22 @@
 package gcp
 
 import (
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"github.com/sallyport/sallyport/components/proxyfleet/gcpfleet"
+	"github.com/sallyport/sallyport/components/proxyfleet/gcphost"
+	"github.com/sallyport/sallyport/components/routesbucket/gcsbucket"
+	"github.com/sallyport/sallyport/components/stack"
 	"github.com/sallyport/sallyport/infra/topology"
 )
-
-// machines says whether Deploy starts the proxies' machines. As long as it does not, their IPs and places are published, and neither
-// the routes document nor the cluster names a proxy that is not there.
-const machines = false
 
 // runs reports whether a slot has a machine: not before there is an image, not before its IP may carry traffic, and not beyond the
 // number that shall run now.
 func (d *deployment) runs(slot topology.Slot) bool {
 	f := d.section.Fleet
-	return machines && f.Image != "" && d.life.Usable(slot.Name) && (f.ActivePerZone == 0 || slot.Number <= f.ActivePerZone)
+	return f.Image != "" && d.life.Usable(slot.Name) && (f.ActivePerZone == 0 || slot.Number <= f.ActivePerZone)
 }
 
 // serving are the slots with a machine.
@@ -40,12 +43,90 @@ func (d *deployment) createPlaces() error {
 	if d.places, err = gcpfleet.NewPlaces(d.ctx, "places", args, d.provider); err != nil {
 		return err
 	}
-	switch {
-	case !machines:
-		return d.ctx.Log.Warn("the proxies' public IPs and places are made and published; this version starts no machines on GCP", nil)
-	case d.section.Fleet.Image == "":
+	if err := d.createRepository(); err != nil {
+		return err
+	}
+	if d.section.Fleet.Image == "" {
 		return d.ctx.Log.Warn("sallyport:gcp.fleet.image: is not set: the proxies' public IPs are published and no proxy runs; push the image, "+
 			"then set it by digest", nil)
 	}
+	return nil
+}
+
+// createRepository makes a registry for the proxy image if the stack file names one.
+func (d *deployment) createRepository() error {
+	f := d.section.Fleet
+	if f.Repository == "" {
+		return nil
+	}
+	made, err := gcpfleet.NewRepository(d.ctx, "repository", &gcpfleet.RepositoryArgs{
+		Project: d.section.Project, Region: d.section.Region, RepositoryName: f.Repository, Labels: d.section.Labels,
+	}, d.provider)
+	if err != nil {
+		return err
+	}
+	d.endpoints["repository"] = made.URL
+	return nil
+}
+
+// fleetNetwork is where the machines and what is in front of them stand.
+func (d *deployment) fleetNetwork() gcpfleet.Network {
+	tiers := map[stack.NetworkTier]string{stack.TierPremium: "PREMIUM", stack.TierStandard: "STANDARD"}
+	return gcpfleet.Network{Project: d.networkProject(), SelfLink: d.network.selfLink, Subnetwork: d.network.fleet, Tier: tiers[d.section.Addresses.Tier]}
+}
+
+// createFleet starts the proxies, after the document that they need to be ready.
+func (d *deployment) createFleet() error {
+	if len(d.slots) == 0 || d.section.Fleet.Image == "" {
+		return nil
+	}
+	f, p, ports := d.section.Fleet, d.settings.Proxies, topology.ProxiedPorts(d.settings.Destinations)
+	args := &gcpfleet.FleetArgs{
+		Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Network: d.fleetNetwork(),
+		Machine:     gcpfleet.Machine{Type: f.MachineType, OS: f.OS},
+		Proxy:       gcpfleet.Proxy{Image: f.Image, RoutesURL: d.bucket.URL, DrainSeconds: min(p.DrainSeconds, gcphost.MaxDrainSeconds), MaxConnections: p.MaxConnections},
+		Access:      gcpfleet.Access{Clients: d.clients(), ListenPorts: ports, DestinationPorts: ports},
+		Permissions: gcpfleet.Permissions{Bucket: d.bucket.Name, Object: gcsbucket.DefaultKey},
+		Labels:      d.section.Labels,
+	}
+	for _, slot := range d.slots {
+		place, err := d.places.Get(slot.Name)
+		if err != nil {
+			return err
+		}
+		s := gcpfleet.FleetSlot{Name: slot.Name, Zone: slot.Zone, Mode: gcpfleet.ModeReserved, Place: place}
+		if d.runs(slot) {
+			s.Mode, s.PublicIP = gcpfleet.ModeActive, d.addresses[d.life.Of(slot.IP(1)).Name].SelfLink
+		}
+		args.Slots = append(args.Slots, s)
+	}
+	if p.DrainSeconds > gcphost.MaxDrainSeconds {
+		warning := fmt.Sprintf("sallyport:proxies.drainSeconds: Compute Engine gives a machine 90 s to stop, so proxies drain for %d s and not for %d", gcphost.MaxDrainSeconds, p.DrainSeconds)
+		if err := d.ctx.Log.Warn(warning, nil); err != nil {
+			return err
+		}
+	}
+	made, err := gcpfleet.NewFleet(d.ctx, "fleet", args, d.provider, pulumi.DependsOn([]pulumi.Resource{d.document}))
+	if err != nil {
+		return err
+	}
+	d.endpoints["groups"], d.endpoints["serviceAccount"] = made.Groups, made.ServiceAccount
+	return d.createLoadBalancer(made)
+}
+
+// createLoadBalancer puts one static address in front of the fleet, where wanted.
+func (d *deployment) createLoadBalancer(fleet *gcpfleet.Fleet) error {
+	if !d.section.Fleet.LoadBalancer || len(d.serving()) == 0 {
+		return nil
+	}
+	made, err := gcpfleet.NewLoadBalancer(d.ctx, "loadbalancer", &gcpfleet.LoadBalancerArgs{
+		Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Network: d.fleetNetwork(), Fleet: fleet,
+		Ports: topology.ProxiedPorts(d.settings.Destinations), DrainSeconds: min(d.settings.Proxies.DrainSeconds, gcphost.MaxDrainSeconds),
+	}, d.provider)
+	if err != nil {
+		return err
+	}
+	d.balancer = made.Address
+	d.endpoints["loadBalancer"] = pulumi.Map{"address": made.Address}
 	return nil
 }
