@@ -68,7 +68,7 @@ func newAllowlistCommand() *cobra.Command {
 	command.Flags().StringVar(&from.stack, "stack", "", "read the output of stack `NAME` (default the selected stack)")
 	command.Flags().StringVar(&format, "format", string(allowlist.FormatText), "json, text, cidr, csv, blocks, nginx, nft, aws-prefix-list or terraform")
 	command.Flags().StringVar(&partner, "partner", "", "only what partner `NAME` has to list")
-	command.AddCommand(newAllowlistDiffCommand(), newChangelogCommand(), newSchemaCommand())
+	command.AddCommand(newAllowlistDiffCommand(), newChangelogCommand(), newSchemaCommand(), newVerifyCommand())
 	command.AddCommand(newLifeCommands()...)
 	command.AddCommand(newSignCommands()...)
 	return command

@@ -3,28 +3,22 @@ package awsview
 
 import (
 	"context"
+	"encoding/xml"
 	"fmt"
 	"net/netip"
+	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/preflight/awsapi"
 	"github.com/sallyport/sallyport/verify"
 )
 
-// actions are the permissions that it takes.
-const (
-	actionAddresses = "ec2:DescribeAddresses"
-	actionGateways  = "ec2:DescribeNatGateways"
-)
-
 // View is the addresses of one region.
 type View struct {
-	region string
-	client *ec2.Client
+	region, endpoint string
+	config           aws.Config
 }
 
 // New looks for credentials. Endpoint and profile come from the environment, as the AWS SDK has it.
@@ -33,7 +27,25 @@ func New(ctx context.Context, region string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{region: region, client: ec2.NewFromConfig(config)}, nil
+	endpoint, err := endpointOf(config, region)
+	if err != nil {
+		return nil, err
+	}
+	return &View{region: region, endpoint: endpoint, config: config}, nil
+}
+
+// addressList is the answer of DescribeAddresses, as far as it matters.
+type addressList struct {
+	XMLName   xml.Name `xml:"DescribeAddressesResponse"`
+	Addresses []struct {
+		AllocationID string `xml:"allocationId"`
+		PublicIP     string `xml:"publicIp"`
+		InstanceID   string `xml:"instanceId"`
+		Tags         []struct {
+			Key   string `xml:"key"`
+			Value string `xml:"value"`
+		} `xml:"tagSet>item"`
+	} `xml:"addressesSet>item"`
 }
 
 // Addresses implements verify.View. An address carries traffic if a NAT gateway has it, or an interface that an instance has: an
@@ -43,51 +55,60 @@ func (v *View) Addresses(ctx context.Context, stack string) ([]verify.Address, e
 	if err != nil {
 		return nil, err
 	}
-	// One answer has all addresses: DescribeAddresses has no pages.
-	out, err := v.client.DescribeAddresses(ctx, &ec2.DescribeAddressesInput{Filters: []types.Filter{
-		{Name: aws.String("tag:" + allowlist.TagStack), Values: []string{stack}},
-	}})
-	if err != nil {
-		return nil, awsapi.Wrap(v.region, actionAddresses, err)
+	var list addressList // all of them: DescribeAddresses has no pages
+	if err := v.query(ctx, "DescribeAddresses", url.Values{"Filter.1.Name": {"tag:" + allowlist.TagStack}, "Filter.1.Value.1": {stack}}, &list); err != nil {
+		return nil, err
 	}
 	var found []verify.Address
-	for _, a := range out.Addresses {
+	for _, a := range list.Addresses {
 		tags := map[string]string{}
 		for _, tag := range a.Tags {
-			tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+			tags[tag.Key] = tag.Value
 		}
 		if tags[allowlist.TagStack] != stack {
 			continue
 		}
-		ip, err := netip.ParseAddr(aws.ToString(a.PublicIp))
+		ip, err := netip.ParseAddr(a.PublicIP)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: public IP: %w", awsapi.Place(v.region), aws.ToString(a.AllocationId), err)
+			return nil, fmt.Errorf("%s: %s: public IP: %w", awsapi.Place(v.region), a.AllocationID, err)
 		}
-		found = append(found, verify.Address{
-			IP: ip, ID: aws.ToString(a.AllocationId), Name: tags[allowlist.TagSlot],
-			Carries: gateways[aws.ToString(a.AllocationId)] || aws.ToString(a.InstanceId) != "",
-		})
+		found = append(found, verify.Address{IP: ip, ID: a.AllocationID, Name: tags[allowlist.TagSlot], Carries: gateways[a.AllocationID] || a.InstanceID != ""})
 	}
 	return found, nil
+}
+
+// gatewayList is the answer of DescribeNatGateways, as far as it matters.
+type gatewayList struct {
+	XMLName  xml.Name `xml:"DescribeNatGatewaysResponse"`
+	Gateways []struct {
+		State     string `xml:"state"`
+		Addresses []struct {
+			AllocationID string `xml:"allocationId"`
+		} `xml:"natGatewayAddressSet>item"`
+	} `xml:"natGatewaySet>item"`
+	Next string `xml:"nextToken"`
 }
 
 // ofGateways are the allocations that NAT gateways have.
 func (v *View) ofGateways(ctx context.Context) (map[string]bool, error) {
 	held := map[string]bool{}
-	pages := ec2.NewDescribeNatGatewaysPaginator(v.client, &ec2.DescribeNatGatewaysInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, awsapi.Wrap(v.region, actionGateways, err)
+	parameters := url.Values{}
+	for {
+		var list gatewayList
+		if err := v.query(ctx, "DescribeNatGateways", parameters, &list); err != nil {
+			return nil, err
 		}
-		for _, gateway := range page.NatGateways {
-			if gateway.State == types.NatGatewayStateDeleted || gateway.State == types.NatGatewayStateFailed {
+		for _, gateway := range list.Gateways {
+			if gateway.State == "deleted" || gateway.State == "failed" {
 				continue
 			}
-			for _, address := range gateway.NatGatewayAddresses {
-				held[aws.ToString(address.AllocationId)] = true
+			for _, address := range gateway.Addresses {
+				held[address.AllocationID] = true
 			}
 		}
+		if list.Next == "" {
+			return held, nil
+		}
+		parameters.Set("NextToken", list.Next)
 	}
-	return held, nil
 }

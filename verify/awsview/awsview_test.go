@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/preflight/fakeaws"
 	"github.com/sallyport/sallyport/verify"
@@ -54,5 +56,33 @@ func TestARefusalIsAnErrorAndNoEmptyAccount(t *testing.T) {
 		if got, err := view.Addresses(context.Background(), "prod"); err == nil || got != nil || !strings.Contains(err.Error(), "ec2:"+action) {
 			t.Errorf("%s: %v, %v", action, got, err)
 		}
+	}
+}
+
+func TestThrottledCallsAreMadeAgain(t *testing.T) {
+	server := fakeaws.Start(t, fakeaws.Account{Region: "eu-west-1", Addresses: []fakeaws.Address{{ID: "eipalloc-1", IP: "198.51.100.1", Tags: tags("prod", "nat-a-1")}}})
+	view, err := New(context.Background(), "eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Fail("DescribeAddresses", fakeaws.Failure{Code: "RequestLimitExceeded", Message: "slow down", Times: 2})
+	if got, err := view.Addresses(context.Background(), "prod"); err != nil || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestTheEndpointIsThatOfTheRegionOrOfTheEnvironment(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_EC2", "")
+	for region, want := range map[string]string{"eu-west-1": "https://ec2.eu-west-1.amazonaws.com/", "cn-north-1": "https://ec2.cn-north-1.amazonaws.com.cn/"} {
+		if got, err := endpointOf(aws.Config{}, region); err != nil || got != want {
+			t.Errorf("%s: %s, %v", region, got, err)
+		}
+	}
+	if got, err := endpointOf(aws.Config{BaseEndpoint: aws.String("http://127.0.0.1:1")}, "x"); err != nil || got != "http://127.0.0.1:1/" {
+		t.Errorf("%s, %v", got, err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_EC2", "nonsense")
+	if _, err := endpointOf(aws.Config{}, "x"); err == nil {
+		t.Error("nonsense is an endpoint")
 	}
 }
