@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 func TestForwardsListedHostsFromEverySourceAddressToEveryAddress(t *testing.T) {
@@ -249,7 +250,7 @@ func TestPortThatIsTakenLeavesTheOthersServing(t *testing.T) {
 	l.publish(document(1, "api.example.com", "gone.example.com"))
 	l.up()
 	var taken net.Listener
-	l.must(in(l.proxy, func() (err error) {
+	l.must(testnet.In(l.proxy, func() (err error) {
 		taken, err = net.Listen("tcp", proxyIP+":8443")
 		return err
 	}))

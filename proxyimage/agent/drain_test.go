@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // requests is the load of a client that goes by the resolver's answers for as long as they live, which is a second.
@@ -114,61 +113,14 @@ const (
 // secondProxy makes a namespace for a second proxy with a cable of its own.
 func (l *lab) secondProxy() netns.NsHandle {
 	l.t.Helper()
-	second := newNamespace(l.t)
-	attributes := netlink.NewLinkAttrs()
-	attributes.Name = "out1"
-	route := func(link netlink.Link, networks ...string) error {
-		for _, network := range networks {
-			_, dst, err := net.ParseCIDR(network)
-			if err != nil {
-				return err
-			}
-			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	l.must(in(l.outside, func() error {
-		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: "px1", PeerNamespace: netlink.NsFd(second)}); err != nil {
-			return err
-		}
-		link, err := netlink.LinkByName("out1")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetUp(link)
-	}))
-	l.must(in(second, func() error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		link, err := netlink.LinkByName("px1")
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(netlink.LinkSetUp(lo), netlink.LinkSetUp(link)); err != nil {
-			return err
-		}
-		for _, address := range []string{secondIP, secondSource} {
-			ip, err := netlink.ParseAddr(address + "/32")
-			if err != nil {
-				return err
-			}
-			if err := netlink.AddrAdd(link, ip); err != nil {
-				return err
-			}
-		}
-		return route(link, "10.0.0.0/24", "203.0.113.0/24")
-	}))
-	l.must(in(l.outside, func() error {
-		link, err := netlink.LinkByName("out1")
-		if err != nil {
-			return err
-		}
-		return route(link, secondIP+"/32", secondSource+"/32")
-	}))
+	second := testnet.Namespace(l.t)
+	l.must(testnet.Cable(
+		testnet.End{Namespace: l.outside, Name: "out1", Networks: []string{secondIP + "/32", secondSource + "/32"}},
+		testnet.End{
+			Namespace: second, Name: "px1", Networks: []string{"10.0.0.0/24", "203.0.113.0/24"},
+			Addresses: []string{secondIP + "/32", secondSource + "/32"},
+		},
+	))
 	return second
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,12 +23,12 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
 	"github.com/sallyport/sallyport/proxyimage/agent"
 	"github.com/sallyport/sallyport/proxyimage/agent/atomicfile"
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // The lab of these tests: two network namespaces without a name, which vanish with the test, and a cable between them.
@@ -117,7 +116,7 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := &lab{t: t, dir: dir, log: &logBuffer{}}
-	l.outside, l.proxy = newNamespace(t), newNamespace(t)
+	l.outside, l.proxy = testnet.Namespace(t), testnet.Namespace(t)
 	l.cable()
 	l.zone = newZone(l)
 	l.partners = newPartners(l)
@@ -138,40 +137,6 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func newNamespace(t *testing.T) netns.NsHandle {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	own, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netns.Set(own); err != nil {
-		panic(err) // this thread must not go back to the pool
-	}
-	t.Cleanup(func() { ns.Close() })
-	return ns
-}
-
-// in runs f on a thread inside a namespace. What f opens stays there.
-func in(ns netns.NsHandle, f func() error) error {
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := netns.Set(ns); err != nil {
-			failed <- err
-			return
-		}
-		failed <- f()
-	}()
-	return <-failed
-}
-
 func (l *lab) must(err error) {
 	l.t.Helper()
 	if err != nil {
@@ -182,49 +147,16 @@ func (l *lab) must(err error) {
 // cable joins the namespaces and gives the addresses out.
 func (l *lab) cable() {
 	l.t.Helper()
-	setup := func(name string, addresses, networks []string) error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		link, err := netlink.LinkByName(name)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(netlink.LinkSetUp(lo), netlink.LinkSetUp(link)); err != nil {
-			return err
-		}
-		for _, address := range addresses {
-			ip, err := netlink.ParseAddr(address)
-			if err != nil {
-				return err
-			}
-			if err := netlink.AddrAdd(link, ip); err != nil {
-				return err
-			}
-		}
-		for _, network := range networks {
-			_, dst, err := net.ParseCIDR(network)
-			if err != nil {
-				return err
-			}
-			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	l.must(in(l.outside, func() error {
-		attributes := netlink.NewLinkAttrs()
-		attributes.Name = "out0"
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: "px0", PeerNamespace: netlink.NsFd(l.proxy)})
-	}))
-	l.must(in(l.outside, func() error {
-		return setup("out0", []string{clientIP + "/24", strangerIP + "/24", "203.0.113.10/24", "203.0.113.11/24", dnsIP + "/24"}, []string{"198.51.100.0/24"})
-	}))
-	l.must(in(l.proxy, func() error {
-		return setup("px0", []string{proxyIP + "/24", "198.51.100.1/24", "198.51.100.2/24"}, []string{"203.0.113.0/24"})
-	}))
+	l.must(testnet.Cable(
+		testnet.End{
+			Namespace: l.outside, Name: "out0", Networks: []string{"198.51.100.0/24"},
+			Addresses: []string{clientIP + "/24", strangerIP + "/24", "203.0.113.10/24", "203.0.113.11/24", dnsIP + "/24"},
+		},
+		testnet.End{
+			Namespace: l.proxy, Name: "px0", Networks: []string{"203.0.113.0/24"},
+			Addresses: []string{proxyIP + "/24", "198.51.100.1/24", "198.51.100.2/24"},
+		},
+	))
 }
 
 func (l *lab) routesPath() string { return filepath.Join(l.dir, "routes", "routes.json") }
@@ -266,7 +198,7 @@ func (l *lab) agent(where netns.NsHandle, more ...string) *exec.Cmd {
 	command := exec.Command(self)
 	command.Env, command.Stderr = append(slices.Clone(l.env), more...), l.log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	l.must(in(where, command.Start))
+	l.must(testnet.In(where, command.Start))
 	return command
 }
 
@@ -315,7 +247,7 @@ func (l *lab) eventually(limit time.Duration, what string, f func() error) time.
 // dial connects from an address of the outside.
 func (l *lab) dial(from, to string, timeout time.Duration) (net.Conn, error) {
 	var conn net.Conn
-	err := in(l.outside, func() error {
+	err := testnet.In(l.outside, func() error {
 		dialer := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 		var err error
 		conn, err = dialer.Dial("tcp", to)
@@ -482,7 +414,7 @@ type zone struct {
 func newZone(l *lab) *zone {
 	z := &zone{answers: map[string][]string{}, lies: map[string]func(*dns.Msg){}, queries: map[string]int{}}
 	var packets net.PacketConn
-	l.must(in(l.outside, func() error {
+	l.must(testnet.In(l.outside, func() error {
 		var err error
 		packets, err = net.ListenPacket("udp", dnsIP+":53")
 		return err
@@ -545,7 +477,7 @@ func newPartners(l *lab) *partners {
 	p := &partners{}
 	for _, address := range []string{"203.0.113.10:443", "203.0.113.11:443", "203.0.113.10:8443"} {
 		var listener net.Listener
-		l.must(in(l.outside, func() error {
+		l.must(testnet.In(l.outside, func() error {
 			var err error
 			listener, err = net.Listen("tcp", address)
 			return err

@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // hold opens n connections to a host at once and returns those that are forwarded.
@@ -252,7 +251,7 @@ func TestSourceAddressesMultiplyThePorts(t *testing.T) {
 				}
 				l.addSources(list[min(2, sources):]) // the lab has two
 				l.env = append(l.env, "SALLYPORT_SOURCE_IPS="+strings.Join(list, ","))
-				l.must(in(l.proxy, func() error {
+				l.must(testnet.In(l.proxy, func() error {
 					return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", fmt.Appendf(nil, "20000 %d", 20000+ports-1), 0o644)
 				}))
 				l.zone.set("api.example.com", "203.0.113.10")
@@ -313,20 +312,7 @@ func (l *lab) fill(host string, n int) (held int, bySource map[string]int, first
 // addSources gives the proxy more addresses.
 func (l *lab) addSources(addresses []string) {
 	l.t.Helper()
-	l.must(in(l.proxy, func() error {
-		link, err := netlink.LinkByName("px0")
-		if err != nil {
-			return err
-		}
-		for _, address := range addresses {
-			ip, err := netlink.ParseAddr(address + "/24")
-			if err != nil {
-				return err
-			}
-			if err := netlink.AddrAdd(link, ip); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	for _, address := range addresses {
+		l.must(testnet.In(l.proxy, func() error { return testnet.AddAddresses("px0", address+"/24") }))
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // poolPort is where web partners of the pool tests listen: the greeting partners of the lab have 443.
@@ -142,7 +143,7 @@ func (l *lab) web(address string, certificate tls.Certificate, o webOptions) *we
 		}),
 	}
 	var listener net.Listener
-	l.must(in(l.outside, func() (err error) {
+	l.must(testnet.In(l.outside, func() (err error) {
 		listener, err = net.Listen("tcp", fmt.Sprintf("%s:%d", address, poolPort))
 		return err
 	}))

@@ -14,25 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // another starts a further agent at secondIP, in the namespace of the lab's own, and waits until it is ready.
 func (l *lab) another(environment ...string) {
 	l.t.Helper()
-	l.must(in(l.proxy, func() error {
-		link, err := netlink.LinkByName("px0")
-		if err != nil {
-			return err
-		}
-		address, err := netlink.ParseAddr(secondIP + "/24")
-		if err != nil {
-			return err
-		}
-		return netlink.AddrAdd(link, address)
-	}))
+	l.must(testnet.In(l.proxy, func() error { return testnet.AddAddresses("px0", secondIP+"/24") }))
 	command := l.agent(l.proxy, append([]string{
 		"SALLYPORT_LISTEN=" + secondIP, "SALLYPORT_HTTP_LISTEN=" + secondIP + ":8404", "SALLYPORT_SOURCE_IPS=198.51.100.2",
 		"SALLYPORT_STATE_DIR=" + filepath.Join(l.dir, "second"), "SALLYPORT_RUN_DIR=" + filepath.Join(l.dir, "run2"),

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // listen serves on an address of the outside until the test ends.
 func (l *lab) listen(address string, serve func(net.Listener)) {
 	l.t.Helper()
 	var listener net.Listener
-	l.must(in(l.outside, func() (err error) {
+	l.must(testnet.In(l.outside, func() (err error) {
 		listener, err = net.Listen("tcp", address)
 		return err
 	}))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // plainWeb starts a plain HTTP partner that says which address it has and what it was asked.
@@ -27,7 +28,7 @@ func (l *lab) plainWeb(address string) *atomic.Int64 {
 		fmt.Fprintf(w, "%s %s %s%s", host, r.Host, r.RequestURI, r.Header.Get("X-Forwarded-For"))
 	})}
 	var listener net.Listener
-	l.must(in(l.outside, func() (err error) {
+	l.must(testnet.In(l.outside, func() (err error) {
 		listener, err = net.Listen("tcp", address)
 		return err
 	}))
@@ -168,7 +169,7 @@ func TestPlainTCPHasAPortOfItsOwn(t *testing.T) {
 	l := newLab(t)
 	for _, address := range []string{"203.0.113.10:25", "203.0.113.11:25"} {
 		var listener net.Listener
-		l.must(in(l.outside, func() (err error) {
+		l.must(testnet.In(l.outside, func() (err error) {
 			listener, err = net.Listen("tcp", address)
 			return err
 		}))

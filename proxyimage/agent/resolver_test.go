@@ -14,12 +14,13 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // lookup asks the resolver agent, which runs outside, and returns the addresses in sorted order.
 func (l *lab) lookup(name string) (string, error) {
 	var reply *dns.Msg
-	err := in(l.outside, func() error {
+	err := testnet.In(l.outside, func() error {
 		query := new(dns.Msg)
 		query.SetQuestion(dns.Fqdn(name), dns.TypeA)
 		conn, err := dns.DialTimeout("udp", "127.0.0.1:9053", time.Second)
@@ -87,7 +88,7 @@ func TestResolverAnswersWithHealthyProxies(t *testing.T) {
 	is("api.example.com", "10.0.0.3", 600*time.Millisecond)
 
 	var conn net.Conn
-	l.must(in(l.outside, func() (err error) {
+	l.must(testnet.In(l.outside, func() (err error) {
 		conn, err = net.DialTimeout("tcp", "127.0.0.1:8405", time.Second)
 		return err
 	}))

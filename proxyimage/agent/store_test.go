@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // store is an object store that the agent reads its document from.
@@ -55,7 +56,7 @@ func TestDocumentComesFromAnObjectAndOutlivesItsStore(t *testing.T) {
 			l := newLab(t)
 			s := &store{}
 			var listener net.Listener
-			l.must(in(l.outside, func() (err error) {
+			l.must(testnet.In(l.outside, func() (err error) {
 				listener, err = net.Listen("tcp", dnsIP+":9000")
 				return err
 			}))

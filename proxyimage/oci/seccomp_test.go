@@ -22,11 +22,11 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/proxyimage/routes"
+	"github.com/sallyport/sallyport/proxyimage/testnet"
 )
 
 // profilePath is the seccomp profile that the project ships.
@@ -141,7 +141,7 @@ type surroundings struct {
 
 func newSurroundings(t *testing.T) *surroundings {
 	t.Helper()
-	s := &surroundings{t: t, outside: newNamespace(t), proxy: newNamespace(t), root: copyOfRoot(t)}
+	s := &surroundings{t: t, outside: testnet.Namespace(t), proxy: testnet.Namespace(t), root: copyOfRoot(t)}
 	agent, err := os.ReadFile(realAgent(t))
 	s.must(err)
 	s.must(os.WriteFile(filepath.Join(s.root, agentPath), agent, 0o755))
@@ -163,82 +163,19 @@ func (s *surroundings) must(err error) {
 	}
 }
 
-func newNamespace(t *testing.T) netns.NsHandle {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	own, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netns.Set(own); err != nil {
-		panic(err) // this thread must not go back to the pool
-	}
-	t.Cleanup(func() { ns.Close() })
-	return ns
-}
-
-// in runs f on a thread inside a namespace. What f opens stays there.
-func in(ns netns.NsHandle, f func() error) error {
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := netns.Set(ns); err != nil {
-			failed <- err
-			return
-		}
-		failed <- f()
-	}()
-	return <-failed
-}
-
 func (s *surroundings) cable() {
 	s.t.Helper()
-	setup := func(name, network string, addresses ...string) error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		link, err := netlink.LinkByName(name)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(netlink.LinkSetUp(lo), netlink.LinkSetUp(link)); err != nil {
-			return err
-		}
-		for _, address := range addresses {
-			ip, err := netlink.ParseAddr(address)
-			if err != nil {
-				return err
-			}
-			if err := netlink.AddrAdd(link, ip); err != nil {
-				return err
-			}
-		}
-		_, to, err := net.ParseCIDR(network)
-		if err != nil {
-			return err
-		}
-		return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: to, Scope: netlink.SCOPE_LINK})
-	}
-	s.must(in(s.outside, func() error {
-		attributes := netlink.NewLinkAttrs()
-		attributes.Name = "out0"
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attributes, PeerName: "px0", PeerNamespace: netlink.NsFd(s.proxy)})
-	}))
-	s.must(in(s.outside, func() error {
-		return setup("out0", "198.51.100.0/24", "10.0.0.2/24", "203.0.113.10/24", "203.0.113.53/24")
-	}))
-	s.must(in(s.proxy, func() error {
-		if err := os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0o644); err != nil {
-			return err
-		}
-		return setup("px0", "203.0.113.0/24", "10.0.0.1/24", "198.51.100.1/24")
+	s.must(testnet.Cable(
+		testnet.End{
+			Namespace: s.outside, Name: "out0", Networks: []string{"198.51.100.0/24"},
+			Addresses: []string{"10.0.0.2/24", "203.0.113.10/24", "203.0.113.53/24"},
+		},
+		testnet.End{
+			Namespace: s.proxy, Name: "px0", Networks: []string{"203.0.113.0/24"}, Addresses: []string{"10.0.0.1/24", "198.51.100.1/24"},
+		},
+	))
+	s.must(testnet.In(s.proxy, func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0o644)
 	}))
 }
 
@@ -252,7 +189,7 @@ func (s *surroundings) serveDNS() {
 		}
 		w.WriteMsg(answer) //nolint:errcheck // the agent asks again
 	})
-	s.must(in(s.outside, func() error {
+	s.must(testnet.In(s.outside, func() error {
 		packets, err := net.ListenPacket("udp", "203.0.113.53:53")
 		if err != nil {
 			return err
@@ -269,7 +206,7 @@ func (s *surroundings) servePartner() {
 	both := certificate(s.t)
 	pair, err := tls.X509KeyPair(both, both)
 	s.must(err)
-	s.must(in(s.outside, func() error {
+	s.must(testnet.In(s.outside, func() error {
 		listener, err := tls.Listen("tcp", "203.0.113.10:443", &tls.Config{Certificates: []tls.Certificate{pair}})
 		if err != nil {
 			return err
@@ -324,7 +261,7 @@ func (s *surroundings) live(filter, trace string) error {
 		"SALLYPORT_SOURCE_IPS=198.51.100.1", "SALLYPORT_LISTEN=10.0.0.1", "SALLYPORT_DRAIN=1s",
 	}
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
-	if err := in(s.proxy, command.Start); err != nil {
+	if err := testnet.In(s.proxy, command.Start); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -435,7 +372,7 @@ func (s *surroundings) eventually(host string) error {
 
 // request connects to the partner through the proxy: nobody but the proxy's source address may arrive there.
 func (s *surroundings) request(host string) error {
-	return in(s.outside, func() error {
+	return testnet.In(s.outside, func() error {
 		dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2)}},
 			Config: &tls.Config{ServerName: host, InsecureSkipVerify: true}}
 		connection, err := dialer.Dial("tcp", "10.0.0.1:443")
