@@ -67,7 +67,6 @@ func (d *deployment) usableGateways() []gateway {
 
 // createNatGateways makes a gateway in each zone and sends the private subnets through it.
 func (d *deployment) createNatGateways() error {
-	d.gateways = d.usableGateways()
 	if len(d.gateways) == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package aws
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/components/allowlist"
@@ -49,5 +50,13 @@ func TestPrimaryFirst(t *testing.T) {
 		if got := primaryFirst(c.names, c.primary); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%v with primary %q: got %v, want %v", c.names, c.primary, got, c.want)
 		}
+	}
+}
+
+func TestAGatewayWhosePrimaryAddressGoesIsAnnounced(t *testing.T) {
+	gateways := []gateway{{"a", []string{"nat-a-1", "nat-a-2"}}, {"b", []string{"nat-reserve-1"}}, {"c", []string{"nat-c-1"}}}
+	got := replaced(gateways, map[string]string{"a": "nat-a-1", "b": "nat-b-1"})
+	if len(got) != 1 || !strings.HasPrefix(got[0], "b: its NAT gateway is replaced, because nat-b-1") {
+		t.Errorf("got %q", got)
 	}
 }

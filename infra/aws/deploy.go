@@ -106,7 +106,8 @@ func newDeployment(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Pla
 	if err := errors.Join(d.checkNames(), blockErr); err != nil {
 		return nil, err
 	}
-	if warnings := life.Warnings(); len(warnings) > 0 {
+	d.gateways = d.usableGateways()
+	if warnings := append(life.Warnings(), replaced(d.gateways, memory.primaries)...); len(warnings) > 0 {
 		return d, ctx.Log.Warn(strings.Join(warnings, "\n"), nil)
 	}
 	return d, nil

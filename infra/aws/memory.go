@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sallyport/sallyport/infra/topology"
@@ -40,4 +41,16 @@ func primaryFirst(names []string, primary string) []string {
 		return names
 	}
 	return slices.Concat([]string{primary}, names[:i], names[i+1:])
+}
+
+// replaced says which gateways EC2 has to make anew, because their primary address goes out of use: a gateway cannot change it.
+func replaced(gateways []gateway, primaries map[string]string) []string {
+	var warnings []string
+	for _, g := range gateways {
+		if was := primaries[g.zone]; was != "" && was != g.addresses[0] {
+			warnings = append(warnings, fmt.Sprintf("%s: its NAT gateway is replaced, because %s was its primary IP and goes out of use: "+
+				"the zone's connections break, and it has no way out for some minutes; do it when that hurts least", g.zone, was))
+		}
+	}
+	return warnings
 }

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"context"
 	"os"
 
 	"github.com/sallyport/sallyport/components/allowlist"
@@ -22,7 +21,7 @@ func (d *deployment) preflight() error {
 	if d.settings.Preflight == stack.PreflightOff || os.Getenv(preflightEnv) == string(stack.PreflightOff) {
 		return d.ctx.Log.Info("preflight: off, quotas and network are not checked", nil)
 	}
-	return checkAccount(context.Background(), d.need())
+	return checkAccount(d.ctx.Context(), d.need())
 }
 
 // need is what the stack asks of the account.
@@ -37,7 +36,7 @@ func (d *deployment) need() awspreflight.Need {
 		}
 		need.Addresses = append(need.Addresses, address)
 	}
-	for _, g := range d.usableGateways() {
+	for _, g := range d.gateways {
 		need.Gateways[g.zone] = 1
 		need.IPsPerGateway = max(need.IPsPerGateway, len(g.addresses))
 	}

@@ -2,7 +2,7 @@ package permissions
 
 var routes = Statement{
 	ID: "Routes", Why: "the bucket of the routes document; the provider reads every setting of a bucket",
-	Resources: []string{"arn:aws:s3:::routesbucket-*", "arn:aws:s3:::routesbucket-*/*", "arn:aws:s3:::sallyport-{stack}-*", "arn:aws:s3:::sallyport-{stack}-*/*"},
+	Resources: []string{"arn:aws:s3:::routesbucket-*", "arn:aws:s3:::routesbucket-*/*"},
 	Kinds: []string{
 		"aws:s3/bucketLifecycleConfigurationV2:BucketLifecycleConfigurationV2", "aws:s3/bucketObjectv2:BucketObjectv2",
 		"aws:s3/bucketOwnershipControls:BucketOwnershipControls", "aws:s3/bucketPolicy:BucketPolicy",
