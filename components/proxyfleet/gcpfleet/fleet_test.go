@@ -190,7 +190,9 @@ func TestTheFirewallLetsInWhoMayAndOutWhatMust(t *testing.T) {
 			t.Errorf("%s is for %v in %v", name, in["targetServiceAccounts"], in["project"])
 		}
 	}
-	priority := func(key string) float64 { return recorder.Inputs(firewallToken, "proxyfleet-firewall-"+key)["priority"].(float64) }
+	priority := func(key string) float64 {
+		return recorder.Inputs(firewallToken, "proxyfleet-firewall-"+key)["priority"].(float64)
+	}
 	for _, order := range [][2]string{{"in-clients", "in-deny"}, {"in-health", "in-deny"}, {"out-dns-53", "out-private"}, {"out-private", "out-destinations"}, {"out-destinations", "out-deny"}} {
 		if priority(order[0]) >= priority(order[1]) {
 			t.Errorf("%s must be asked before %s", order[0], order[1])

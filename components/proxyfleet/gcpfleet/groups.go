@@ -74,6 +74,9 @@ func (args *FleetArgs) createGroups(ctx *pulumi.Context, f *Fleet, who identity)
 	return nil
 }
 
+// GroupName is the name of a zone's managed instance group.
+func GroupName(stack, zone string) string { return gcpname.Of(stack, "proxy", zone) }
+
 // createGroup makes the group of one zone, after that of the zone before.
 func (args *FleetArgs) createGroup(ctx *pulumi.Context, f *Fleet, zone string, machines int, template *compute.InstanceTemplate, check *compute.HealthCheck) (*compute.InstanceGroupManager, error) {
 	kind, status := "PROACTIVE", "UPDATED"
@@ -84,10 +87,9 @@ func (args *FleetArgs) createGroup(ctx *pulumi.Context, f *Fleet, zone string, m
 	if n := len(f.zones); n > 0 {
 		after = append([]pulumi.Resource{f.zones[n-1].group}, f.zones[n-1].configs...)
 	}
-	name := gcpname.Of(args.Stack, "proxy", zone)
 	patience := fmt.Sprintf("%ds", machines*(args.Proxy.ReadySeconds+args.Proxy.DrainSeconds+machineMargin))
 	return compute.NewInstanceGroupManager(ctx, "proxyfleet-group-"+zone, &compute.InstanceGroupManagerArgs{
-		Name: pulumi.String(name), BaseInstanceName: pulumi.String(gcpname.Short(maxBaseName, args.Stack, "proxy", zone)), Project: pulumi.String(args.Project), Zone: pulumi.String(zone),
+		Name: pulumi.String(GroupName(args.Stack, zone)), BaseInstanceName: pulumi.String(gcpname.Short(maxBaseName, args.Stack, "proxy", zone)), Project: pulumi.String(args.Project), Zone: pulumi.String(zone),
 		Versions: compute.InstanceGroupManagerVersionArray{&compute.InstanceGroupManagerVersionArgs{InstanceTemplate: template.SelfLink}},
 		UpdatePolicy: &compute.InstanceGroupManagerUpdatePolicyArgs{
 			Type: pulumi.String(kind), MinimalAction: pulumi.String("REPLACE"), MostDisruptiveAllowedAction: pulumi.String("REPLACE"),
