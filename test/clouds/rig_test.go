@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/sallyport/sallyport/test/standin/aws"
@@ -22,11 +23,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "sallyport-clouds-")
+	dir, unlock, err := ownFolder()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer unlock()
 	defer func() { _ = os.RemoveAll(dir) }()
 	if _, err := os.Stat(filepath.Join("..", "..", ".build", "bin", "pulumi")); err != nil {
 		fmt.Fprintln(os.Stderr, "no Pulumi command line in .build/bin; run `make tools` first")
@@ -37,6 +39,47 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// ownFolder makes a folder for this run, locked as long as the process lives, and removes those of runs that were killed.
+func ownFolder() (dir string, unlock func(), err error) {
+	base := filepath.Join(os.TempDir(), "sallyport-clouds")
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return "", nil, err
+	}
+	turn, err := locked(base, 0) // one run at a time looks around
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = turn.Close() }()
+	old, _ := filepath.Glob(filepath.Join(base, "run-*")) // the pattern is well-formed
+	for _, left := range old {
+		if lock, err := locked(left, syscall.LOCK_NB); err == nil {
+			_ = os.RemoveAll(left)
+			_ = lock.Close()
+		}
+	}
+	if dir, err = os.MkdirTemp(base, "run-"); err != nil {
+		return "", nil, err
+	}
+	lock, err := locked(dir, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() { _ = lock.Close() }, nil
+}
+
+// locked locks a folder's lock file.
+func locked(dir string, how int) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|how); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return lock, nil
 }
 
 // compiled are the programs of this run, each built when first asked for.
