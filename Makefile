@@ -148,6 +148,13 @@ test: tools build image-local ## everything that needs no cloud; root is needed 
 	$(call say,end to end: real command line and real packets)
 	@go test -count=1 -p 1 -v -timeout 30m ./test/...
 
+# Modules of their own, because Kubernetes, Prometheus and Istio have no place among the program's dependencies.
+CLUSTER_TESTS := test/manifests test/manifests/admission test/manifests/promql test/istio
+
+.PHONY: test-cluster
+test-cluster: ## what is installed in a cluster, against the API's schemas, CEL, PromQL and Istio's own translation; the first run compiles for long
+	@for module in $(CLUSTER_TESTS); do echo "==> $$module"; (cd $$module && go test -count=1 ./...) || exit; done
+
 .PHONY: golden
 golden: ## rewrite the golden files, then show what changed
 	@UPDATE_GOLDEN=1 go test $$(go list ./... | grep -v '/test\b') >/dev/null || true
