@@ -39,6 +39,7 @@ type deployment struct {
 	places    *gcpfleet.Places                     // nil without a fleet
 	bucket    *gcsbucket.Bucket                    // nil without a fleet
 	document  pulumi.Resource                      // the routes document; nil without a fleet
+	fleet     *gcpfleet.Fleet                      // nil without machines
 	balancer  pulumi.StringInput                   // the load balancer's address; nil without one
 	endpoints pulumi.Map                           // the output
 	exported  pulumi.Map                           // all outputs of the stack
@@ -69,6 +70,8 @@ func (d *deployment) build() error {
 		d.createPlaces,
 		d.createRoutesBucket,
 		d.createFleet,
+		d.createResponsePolicy,
+		d.createAlerts,
 		d.exportAllowlist,
 		d.exportEndpoints,
 		d.deployCluster,

@@ -106,21 +106,21 @@ func (d *deployment) createFleet() error {
 			return err
 		}
 	}
-	made, err := gcpfleet.NewFleet(d.ctx, "fleet", args, d.provider, pulumi.DependsOn([]pulumi.Resource{d.document}))
-	if err != nil {
+	var err error
+	if d.fleet, err = gcpfleet.NewFleet(d.ctx, "fleet", args, d.provider, pulumi.DependsOn([]pulumi.Resource{d.document})); err != nil {
 		return err
 	}
-	d.endpoints["groups"], d.endpoints["serviceAccount"] = made.Groups, made.ServiceAccount
-	return d.createLoadBalancer(made)
+	d.endpoints["groups"], d.endpoints["serviceAccount"] = d.fleet.Groups, d.fleet.ServiceAccount
+	return d.createLoadBalancer()
 }
 
 // createLoadBalancer puts one static address in front of the fleet, where wanted.
-func (d *deployment) createLoadBalancer(fleet *gcpfleet.Fleet) error {
+func (d *deployment) createLoadBalancer() error {
 	if !d.section.Fleet.LoadBalancer || len(d.serving()) == 0 {
 		return nil
 	}
 	made, err := gcpfleet.NewLoadBalancer(d.ctx, "loadbalancer", &gcpfleet.LoadBalancerArgs{
-		Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Network: d.fleetNetwork(), Fleet: fleet,
+		Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Network: d.fleetNetwork(), Fleet: d.fleet,
 		Ports: topology.ProxiedPorts(d.settings.Destinations), DrainSeconds: min(d.settings.Proxies.DrainSeconds, gcphost.MaxDrainSeconds),
 	}, d.provider)
 	if err != nil {
