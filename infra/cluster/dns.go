@@ -46,7 +46,7 @@ func (d *deployment) lookUpDNS() error {
 	if err != nil {
 		return err
 	}
-	d.dns.address = found.ClusterIP("sallyport:kubernetes.nodeLocalDNS.service")
+	d.dns.address = found.ClusterIP(d.ctx, "sallyport:kubernetes.nodeLocalDNS.service")
 	d.dns.upstream = d.dns.address
 	if n != nil {
 		selector := pulumi.All(found.Spec, d.managed()).ApplyT(func(values []any) (map[string]string, error) {
@@ -62,7 +62,7 @@ func (d *deployment) lookUpDNS() error {
 			return err
 		}
 		for _, service := range made {
-			d.dns.upstream = service.ClusterIP("service " + nodelocaldns.UpstreamService)
+			d.dns.upstream = service.ClusterIP(d.ctx, "service "+nodelocaldns.UpstreamService)
 		}
 	}
 	return d.ctx.RegisterResourceOutputs(c, pulumi.Map{"address": d.dns.address, "upstream": d.dns.upstream})

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,11 +132,15 @@ func (s *kubernetesStack) must(arguments ...string) []string {
 		s.t.Fatalf("pulumi %v: %v\n%s", arguments, result.Err, result.Output)
 	}
 	s.t.Logf("pulumi %v: %d touched, %.1f s", arguments, len(result.Touched), result.Took.Seconds())
-	touched := slices.Clone(result.Touched)
-	for i, line := range touched {
-		if rest, ok := strings.CutPrefix(line, "replace kubernetes:core/v1:ConfigMap "); ok {
-			touched[i] = "update kubernetes:core/v1:ConfigMap " + rest
+	var touched []string
+	for _, line := range result.Touched {
+		operation, what, _ := strings.Cut(line, " ")
+		if configMap := strings.HasPrefix(what, "kubernetes:core/v1:ConfigMap "); configMap && operation == "replace" {
+			line = "update " + what
+		} else if configMap && (operation == "create-replacement" || operation == "delete-replaced") {
+			continue
 		}
+		touched = append(touched, line)
 	}
 	return touched
 }

@@ -171,15 +171,18 @@ func Read(ctx *pulumi.Context, name, apiVersion, kind, namespace, object string,
 	return r, nil
 }
 
-// ClusterIP returns the address of a Service, which must have one.
-func (r *Resource) ClusterIP(place string) pulumi.StringOutput {
-	return r.Spec.ApplyT(func(spec map[string]any) (string, error) {
+// ClusterIP returns the address of a Service, which must have one. In a preview it is not known for a Service that is about to be made.
+func (r *Resource) ClusterIP(ctx *pulumi.Context, place string) pulumi.StringOutput {
+	return r.Spec.ApplyT(func(spec map[string]any) (pulumi.StringOutput, error) {
 		ip, _ := spec["clusterIP"].(string)
+		if ip == "" && ctx.DryRun() {
+			return pulumi.UnsafeUnknownOutput(nil).ApplyT(func(any) string { return "" }).(pulumi.StringOutput), nil
+		}
 		if ip == "" || ip == "None" {
 			text, _ := json.Marshal(spec["clusterIP"])
-			return "", fmt.Errorf("%s: clusterIP: must be an address, got %s; name the Service that pods use as their DNS", place, text)
+			return pulumi.StringOutput{}, fmt.Errorf("%s: clusterIP: must be an address, got %s; name the Service that pods use as their DNS", place, text)
 		}
-		return ip, nil
+		return pulumi.String(ip).ToStringOutput(), nil
 	}).(pulumi.StringOutput)
 }
 
