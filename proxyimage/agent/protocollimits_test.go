@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -126,7 +127,7 @@ func TestClientLimitHoldsForPlainHTTPAndTCP(t *testing.T) {
 	if err != nil || status != 429 || body != "sallyport: client-limit\n" {
 		t.Errorf("HTTP beyond the limit: status %d, %q, %v", status, body, err)
 	}
-	if n, err := web.Read(make([]byte, 1)); err != io.EOF {
+	if n, err := web.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection must end after that: %d bytes, %v", n, err)
 	}
 	if n, err := l.connect(10025).Read(make([]byte, 4)); err == nil {
@@ -156,7 +157,7 @@ func TestPoolClientLimit(t *testing.T) {
 	if err != nil || status != 429 || body != "sallyport: the client has too many connections open\n" {
 		t.Errorf("beyond the limit: status %d, %q, %v", status, body, err)
 	}
-	if n, err := more.Read(make([]byte, 1)); err != io.EOF {
+	if n, err := more.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection must end after that: %d bytes, %v", n, err)
 	}
 	for i, conn := range held {
