@@ -27,8 +27,8 @@ const typeToken = "sallyport:cloudnat:CloudNat"
 // MaxGateways are the gateways of one Cloud Router. cloud.google.com/nat/quota, 2026.
 const MaxGateways = 50
 
-// CloudNatArgs are the arguments of NewCloudNat.
-type CloudNatArgs struct {
+// Args are the arguments of NewCloudNat.
+type Args struct {
 	// Stack is the stack's name, for the names of resources.
 	Stack string
 	// Project and Region are where the router is.
@@ -123,7 +123,7 @@ type CloudNat struct {
 }
 
 // NewCloudNat makes the router and its gateways.
-func NewCloudNat(ctx *pulumi.Context, name string, args *CloudNatArgs, opts ...pulumi.ResourceOption) (*CloudNat, error) {
+func NewCloudNat(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*CloudNat, error) {
 	declared := args.withDefaults()
 	if err := declared.validate(name); err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func NewCloudNat(ctx *pulumi.Context, name string, args *CloudNatArgs, opts ...p
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"router": c.Router, "gateways": c.Gateways})
 }
 
-func (args *CloudNatArgs) withDefaults() CloudNatArgs {
+func (args *Args) withDefaults() Args {
 	out := *args
 	if out.Log == "" {
 		out.Log = logErrors
@@ -175,14 +175,14 @@ func GatewayName(stack, gateway string) string {
 	return gcpname.Of(stack, Own, gateway)
 }
 
-func (args *CloudNatArgs) createRouter(ctx *pulumi.Context, parent *CloudNat) (*compute.Router, error) {
+func (args *Args) createRouter(ctx *pulumi.Context, parent *CloudNat) (*compute.Router, error) {
 	return compute.NewRouter(ctx, "cloudnat-router-"+args.Region, &compute.RouterArgs{
 		Name: pulumi.String(RouterName(args.Stack)), Project: pulumi.String(args.Project), Region: pulumi.String(args.Region), Network: args.Network,
 		Description: pulumi.String("Cloud NAT of stack " + args.Stack),
 	}, pulumi.Parent(parent))
 }
 
-func (args *CloudNatArgs) createGateway(ctx *pulumi.Context, parent *CloudNat, router *compute.Router, g Gateway) (*compute.RouterNat, error) {
+func (args *Args) createGateway(ctx *pulumi.Context, parent *CloudNat, router *compute.Router, g Gateway) (*compute.RouterNat, error) {
 	in := &compute.RouterNatArgs{
 		Name: pulumi.String(GatewayName(args.Stack, g.Name)), Project: pulumi.String(args.Project), Region: pulumi.String(args.Region), Router: router.Name,
 		Type: pulumi.String("PUBLIC"), EndpointTypes: pulumi.ToStringArray([]string{"ENDPOINT_TYPE_VM"}),

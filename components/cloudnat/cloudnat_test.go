@@ -27,8 +27,8 @@ func subnetwork(name string, primary bool, ranges ...string) Subnetwork {
 	return Subnetwork{Name: name, SelfLink: pulumi.String("https://example.com/subnetworks/" + name), Primary: primary, Ranges: ranges}
 }
 
-func arguments() *CloudNatArgs {
-	return &CloudNatArgs{
+func arguments() *Args {
+	return &Args{
 		Stack: "prod", Project: "example-prod", Region: "europe-west1", Network: pulumi.String("https://example.com/networks/prod"),
 		Ports: Ports{PerVM: 4096}, Timeouts: Timeouts{1200, 30, 120, 30, 30},
 		Gateways: []Gateway{
@@ -44,7 +44,7 @@ func arguments() *CloudNatArgs {
 	}
 }
 
-func run(t *testing.T, args *CloudNatArgs) (*pulumitest.Recorder, error) {
+func run(t *testing.T, args *Args) (*pulumitest.Recorder, error) {
 	t.Helper()
 	recorder := pulumitest.New(outputs)
 	return recorder, recorder.Run("sallyport", "prod", t.TempDir(), nil, func(ctx *pulumi.Context) error {

@@ -200,7 +200,7 @@ func (c Change) checkAddresses(name string, before, after GatewayMemory, list *p
 }
 
 // Remember is what the arguments make of the gateways, for [Change].
-func (args *CloudNatArgs) Remember() Memory {
+func (args *Args) Remember() Memory {
 	m := Memory{Gateways: map[string]GatewayMemory{}}
 	for _, g := range args.Gateways {
 		entry := GatewayMemory{

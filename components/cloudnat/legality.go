@@ -8,7 +8,7 @@ import (
 )
 
 // validate reports all problems at once: what is missing, and every documented rule of Cloud NAT that the settings break.
-func (args *CloudNatArgs) validate(component string) error {
+func (args *Args) validate(component string) error {
 	var list problem.List
 	place := "cloud nat " + component + ": "
 	for _, field := range []struct{ name, value string }{{"stack", args.Stack}, {"project", args.Project}, {"region", args.Region}} {
@@ -47,7 +47,7 @@ func (args *CloudNatArgs) validate(component string) error {
 	return list.Err()
 }
 
-func (args *CloudNatArgs) validateTimeouts(place string, list *problem.List) {
+func (args *Args) validateTimeouts(place string, list *problem.List) {
 	for _, t := range []struct {
 		name  string
 		value int
@@ -62,7 +62,7 @@ func (args *CloudNatArgs) validateTimeouts(place string, list *problem.List) {
 }
 
 // settings are what the documented rules look at.
-func (args *CloudNatArgs) settings(g Gateway) capacity.CloudNatSettings {
+func (args *Args) settings(g Gateway) capacity.CloudNatSettings {
 	s := capacity.CloudNatSettings{
 		Dynamic: args.Ports.Dynamic, MinPorts: args.Ports.PerVM, MaxPorts: args.Ports.Max, Manual: true,
 		ActiveIPs: ipNames(g.IPs), DrainIPs: ipNames(g.Draining), Ranges: len(g.ranges()),
@@ -101,7 +101,7 @@ func (g Gateway) ranges() []string {
 }
 
 // inputs is what the component records for policies.
-func (args *CloudNatArgs) inputs() pulumi.Map {
+func (args *Args) inputs() pulumi.Map {
 	gateways := pulumi.Array{}
 	for _, g := range args.Gateways {
 		ruleIPs := 0

@@ -167,7 +167,7 @@ func validateExistingGCPNetwork(s *Stack, n *GCPExistingNetwork, place string, l
 	}
 	sum := 0
 	for i, subnetwork := range n.Subnetworks {
-		validateGCPSubnetwork(s, n, i, problem.Index(place+"subnetworks", i), list)
+		validateGCPSubnetwork(n, i, problem.Index(place+"subnetworks", i), list)
 		sum += max(subnetwork.MaxNodes, 0)
 	}
 	if all := s.Cluster.MaxNodes + surge(s.Cluster); len(n.Subnetworks) > 0 && sum < all {
@@ -175,7 +175,7 @@ func validateExistingGCPNetwork(s *Stack, n *GCPExistingNetwork, place string, l
 	}
 }
 
-func validateGCPSubnetwork(s *Stack, n *GCPExistingNetwork, i int, at string, list *problem.List) {
+func validateGCPSubnetwork(n *GCPExistingNetwork, i int, at string, list *problem.List) {
 	subnetwork := n.Subnetworks[i]
 	matches(list, at+".name", subnetwork.Name, gcpName, gcpNameRule, "write the subnetwork's name")
 	if subnetwork.Name != "" && subnetwork.Name == n.FleetSubnetwork {

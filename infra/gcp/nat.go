@@ -129,9 +129,9 @@ func (d *deployment) ipsOf(gateway, rule string) (active, draining []cloudnat.IP
 }
 
 // natArgs are the arguments of the NAT without links.
-func (d *deployment) natArgs() *cloudnat.CloudNatArgs {
+func (d *deployment) natArgs() *cloudnat.Args {
 	n := d.section.Nat
-	args := &cloudnat.CloudNatArgs{
+	args := &cloudnat.Args{
 		Stack: d.ctx.Stack(), Project: d.networkProject(), Region: d.section.Region, Ports: cloudnat.Ports{PerVM: d.plan.Nat.PortsPerVM},
 		Timeouts: cloudnat.Timeouts{
 			TCPEstablished: n.EstablishedIdleSeconds, TCPTransitory: n.TransitoryIdleSeconds, TCPTimeWait: d.settings.Nat.TimeWaitSeconds,
