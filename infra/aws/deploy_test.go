@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,6 +46,8 @@ func (w world) outputs(token, name string, inputs resource.PropertyMap) map[stri
 		return map[string]any{"privateIp": ip, "privateIps": []any{ip}}
 	case "aws:s3/bucketV2:BucketV2", "aws:ecr/repository:Repository":
 		return map[string]any{"arn": "arn:aws:s3:::" + name, "bucket": name, "repositoryUrl": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sallyport/prod"}
+	case "kubernetes:core/v1:Service":
+		return map[string]any{"spec": map[string]any{"clusterIP": fmt.Sprintf("172.20.%d.%d", host/250, host%250)}}
 	default:
 		return map[string]any{"arn": "arn:aws:service:::" + name}
 	}
@@ -334,6 +337,7 @@ func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {
 		s.AWS.Fleet.PrivateIPs = map[string][]netip.Addr{"proxy-eu-west-1a-9": {netip.MustParseAddr("10.0.0.10")}}
 		s.AWS.Fleet.ActivePerZone = 9
 		s.AWS.Addresses.Block = netip.MustParsePrefix("203.0.113.0/30")
+		s.Allowlist.Publish = &stack.Publish{Access: stack.AccessPrivate}
 	})
 	_, err := deploy(t, "aws-prod", s, nil)
 	if err == nil {
@@ -342,6 +346,7 @@ func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"addresses.existing.nat-eu-west-1a-9: must be an address of the plan", "fleet.privateIPs.proxy-eu-west-1a-9: must be a slot of the plan",
 		"fleet.activePerZone: must not be above the plan's proxies per zone, 2, got 9", "addresses.block: has no room for 7 of the 11 addresses",
+		"allowlist.publish: is not deployed with cloud aws",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
@@ -366,5 +371,39 @@ func TestAStackWithEverythingSwitchedOn(t *testing.T) {
 	golden.Check(t, "everything.golden", names(t, r))
 	if gateway := r.Inputs(gateNat, "natgateway-gateway-eu-west-1a"); gateway["allocationId"] != "eipalloc-0000000a" {
 		t.Errorf("the gateway does not have the address that was brought: %v", gateway)
+	}
+}
+
+// A stack that installs something in the cluster hands the fleet over: the agents there learn the proxies' private addresses.
+func TestTheClusterGetsTheFleet(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "stacks", "Pulumi.aws-prod.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := stack.ParseFile("aws-prod", append(text, "  sallyport:kubernetes: {version: \"1.36\", routing: dns, nodeLocalDNS: {}}\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := deploy(t, "aws-prod", s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := r.Inputs("aws:s3/bucketObjectv2:BucketObjectv2", "routesbucket-document")
+	var published struct {
+		Proxies []struct{ Name, Address string } `json:"proxies"`
+	}
+	if err := json.Unmarshal([]byte(fmt.Sprint(place["content"])), &published); err != nil || len(published.Proxies) != 6 {
+		t.Fatalf("routes document: %v, %+v", err, published)
+	}
+	var inside strings.Builder
+	for name, inputs := range resources(t, r) {
+		if strings.HasPrefix(name, "kubernetes:core/v1:ConfigMap") {
+			inside.WriteString(inputs)
+		}
+	}
+	for _, proxy := range published.Proxies {
+		if !strings.Contains(inside.String(), proxy.Address) {
+			t.Errorf("no ConfigMap knows %s at %s", proxy.Name, proxy.Address)
+		}
 	}
 }
