@@ -17,13 +17,13 @@ import (
 // everyMesh is each kind of mesh with all that can be switched on in it.
 func everyMesh(t *testing.T) map[string]string {
 	t.Helper()
-	meshes := map[string]string{}
+	rendered := map[string]string{}
 	for name, settings := range map[string]meshrouting.Settings{
 		"sidecar": meshes.Sidecar(), "sidecar with fallback": meshes.Fallback(), "ambient": meshes.Ambient(),
 	} {
-		meshes[name] = meshes.Render(t, settings)
+		rendered[name] = meshes.Render(t, settings)
 	}
-	return meshes
+	return rendered
 }
 
 func TestIstiosAdmissionAcceptsEveryObjectWithoutWarning(t *testing.T) {
