@@ -63,7 +63,7 @@ const (
 
 // Package is the provider.
 func Package() *engine.Package {
-	p := engine.NewPackage("aws", addressKinds(), networkKinds(), fleetKinds(), storageKinds(), serviceKinds())
+	p := engine.NewPackage("aws", addressKinds(), poolKinds(), networkKinds(), filterKinds(), machineKinds(), groupKinds(), balancerKinds(), storageKinds(), serviceKinds())
 	p.Functions = functions
 	p.Missing = func(k *kind, path, value string) error {
 		code := k.NotFound
@@ -110,49 +110,41 @@ func computed(tx *tx, k *kind, in props) props {
 // noun is the last part of a type token.
 func noun(token string) string { return token[strings.LastIndexByte(token, ':')+1:] }
 
-// arnOf makes the ARN of kinds that have one and no rule of their own for it.
+// arns are the ARNs of kinds without a rule of their own: service and resource, in which {id}, {name}, {path}, {group} and {hash}
+// stand for what they say. IAM has no region in them, S3 neither region nor account.
+var arns = map[string][2]string{
+	eipKind:       {"ec2", "elastic-ip/{id}"},
+	interfaceKind: {"ec2", "network-interface/{id}"},
+	vpcKind:       {"ec2", "vpc/{id}"}, subnetKind: {"ec2", "subnet/{id}"}, internetKind: {"ec2", "internet-gateway/{id}"},
+	routeTableKind: {"ec2", "route-table/{id}"}, securityKind: {"ec2", "security-group/{id}"}, endpointKind: {"ec2", "vpc-endpoint/{id}"},
+	templateKind:    {"ec2", "launch-template/{id}"},
+	groupKind:       {"autoscaling", "autoScalingGroup:{hash}:autoScalingGroupName/{name}"},
+	scalePolicyKind: {"autoscaling", "scalingPolicy:{hash}:autoScalingGroupName/{group}:policyName/{name}"},
+	roleKind:        {"iam", "role{path}{name}"}, policyKind: {"iam", "policy{path}{name}"}, profileKind: {"iam", "instance-profile{path}{name}"},
+	bucketKind: {"s3", "{id}"}, bucketV2Kind: {"s3", "{id}"}, repositoryKind: {"ecr", "repository/{name}"}, queueKind: {"sqs", "{name}"},
+	logGroupKind: {"logs", "log-group:{name}"}, functionKind: {"lambda", "function:{name}"}, ruleKind: {"events", "rule/{name}"},
+	keyKind: {"kms", "key/{id}"}, "aws:cloudwatch/metricAlarm:MetricAlarm": {"cloudwatch", "alarm:{name}"},
+}
+
+// arnOf makes the ARN of a resource, empty if its kind has none. Load balancers, target groups and topics have it as their id.
 func arnOf(tx *tx, o *object) string {
-	arn := func(service, resource string) string {
-		return fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, tx.Region, account, resource)
-	}
-	name := o.String("name")
-	switch o.Type {
-	case eipKind:
-		return arn("ec2", "elastic-ip/"+o.ID)
-	case interfaceKind:
-		return arn("ec2", "network-interface/"+o.ID)
-	case vpcKind, subnetKind, internetKind, routeTableKind, securityKind, templateKind, endpointKind:
-		return arn("ec2", strings.SplitN(o.ID, "-", 2)[0]+"/"+o.ID)
-	case groupKind:
-		return arn("autoscaling", "autoScalingGroup:"+suffix(o.ID)+":autoScalingGroupName/"+name)
-	case loadBalancerKind:
+	if strings.HasPrefix(o.ID, "arn:aws:") {
 		return o.ID
-	case roleKind, policyKind, profileKind:
-		return fmt.Sprintf("arn:aws:iam::%s:%s%s%s", account, map[string]string{
-			roleKind: "role", policyKind: "policy", profileKind: "instance-profile",
-		}[o.Type], pathOr(o.String("path")), name)
-	case bucketKind, bucketV2Kind:
-		return "arn:aws:s3:::" + o.ID
-	case repositoryKind:
-		return arn("ecr", "repository/"+name)
-	case topicKind, targetGroupKind:
-		return o.ID
-	case queueKind:
-		return arn("sqs", name)
-	case logGroupKind:
-		return arn("logs", "log-group:"+name)
-	case functionKind:
-		return arn("lambda", "function:"+name)
-	case ruleKind:
-		return arn("events", "rule/"+name)
-	case "aws:cloudwatch/metricAlarm:MetricAlarm":
-		return arn("cloudwatch", "alarm:"+name)
-	case scalePolicyKind:
-		return arn("autoscaling", "scalingPolicy:"+suffix(o.ID+name)+":autoScalingGroupName/"+o.String("autoscalingGroupName")+":policyName/"+name)
-	case keyKind:
-		return arn("kms", "key/"+o.ID)
 	}
-	return ""
+	form, ok := arns[o.Type]
+	if !ok {
+		return ""
+	}
+	region, owner := tx.Region, account
+	switch form[0] {
+	case "iam":
+		region = ""
+	case "s3":
+		region, owner = "", ""
+	}
+	resource := strings.NewReplacer("{id}", o.ID, "{name}", o.String("name"), "{path}", pathOr(o.String("path")),
+		"{group}", o.String("autoscalingGroupName"), "{hash}", suffix(o.ID+o.String("name"))).Replace(form[1])
+	return fmt.Sprintf("arn:aws:%s:%s:%s:%s", form[0], region, owner, resource)
 }
 
 func pathOr(path string) string {

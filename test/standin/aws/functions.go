@@ -9,23 +9,23 @@ import (
 
 // functions are what programs ask the provider.
 var functions = map[string]func(*tx, props) (props, error){
-	"aws:index/getRegion:getRegion": func(tx *tx, _ props) (props, error) {
-		return props{"id": tx.Region, "name": tx.Region, "description": tx.Region, "endpoint": "ec2." + tx.Region + ".amazonaws.com"}, nil
-	},
-	"aws:index/getPartition:getPartition": func(*tx, props) (props, error) {
-		return props{"id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"}, nil
-	},
-	"aws:index/getCallerIdentity:getCallerIdentity": func(*tx, props) (props, error) {
-		return props{"id": account, "accountId": account, "arn": "arn:aws:iam::" + account + ":user/tester", "userId": "AIDASTANDIN"}, nil
-	},
-	"aws:index/getAvailabilityZones:getAvailabilityZones": func(tx *tx, _ props) (props, error) {
+	"aws:index/getRegion:getRegion": always(func(tx *tx, _ props) props {
+		return props{"id": tx.Region, "name": tx.Region, "description": tx.Region, "endpoint": "ec2." + tx.Region + ".amazonaws.com"}
+	}),
+	"aws:index/getPartition:getPartition": always(func(*tx, props) props {
+		return props{"id": "aws", "partition": "aws", "dnsSuffix": "amazonaws.com", "reverseDnsPrefix": "com.amazonaws"}
+	}),
+	"aws:index/getCallerIdentity:getCallerIdentity": always(func(*tx, props) props {
+		return props{"id": account, "accountId": account, "arn": "arn:aws:iam::" + account + ":user/tester", "userId": "AIDASTANDIN"}
+	}),
+	"aws:index/getAvailabilityZones:getAvailabilityZones": always(func(tx *tx, _ props) props {
 		names := zones(tx)
 		ids := make([]string, len(names))
 		for i := range names {
 			ids[i] = fmt.Sprintf("%s-az%d", tx.Region, i+1)
 		}
-		return props{"id": tx.Region, "names": engine.List(names...), "zoneIds": engine.List(ids...), "groupNames": engine.List(tx.Region)}, nil
-	},
+		return props{"id": tx.Region, "names": engine.List(names...), "zoneIds": engine.List(ids...), "groupNames": engine.List(tx.Region)}
+	}),
 	"aws:index/getAvailabilityZone:getAvailabilityZone": func(tx *tx, args props) (props, error) {
 		name := engine.Text(args, "name")
 		if !contains(zones(tx), name) {
@@ -46,19 +46,19 @@ var functions = map[string]func(*tx, props) (props, error){
 		return props{"id": name, "name": name, "value": value, "insecureValue": value, "type": "String", "version": 1.0,
 			"arn": "arn:aws:ssm:" + tx.Region + "::parameter" + name}, nil
 	},
-	"aws:ec2/getAmi:getAmi": func(_ *tx, args props) (props, error) {
+	"aws:ec2/getAmi:getAmi": always(func(_ *tx, args props) props {
 		id := "ami-" + suffix(fmt.Sprint(args["filters"], args["owners"], args["nameRegex"])) + "0"
-		return props{"id": id, "imageId": id, "architecture": "x86_64", "rootDeviceName": "/dev/xvda", "name": "standin"}, nil
-	},
+		return props{"id": id, "imageId": id, "architecture": "x86_64", "rootDeviceName": "/dev/xvda", "name": "standin"}
+	}),
 	"aws:ec2/getPrefixList:getPrefixList": func(tx *tx, args props) (props, error) {
 		name := engine.Text(args, "name")
 		return props{"id": "pl-" + suffix(name)[:8], "prefixListId": "pl-" + suffix(name)[:8], "name": name, "cidrBlocks": engine.List("192.0.2.0/24")},
 			requireRegion(tx, name)
 	},
-	"aws:ec2/getManagedPrefixList:getManagedPrefixList": func(_ *tx, args props) (props, error) {
+	"aws:ec2/getManagedPrefixList:getManagedPrefixList": always(func(_ *tx, args props) props {
 		name := engine.Text(args, "name")
-		return props{"id": "pl-" + suffix(name)[:8], "name": name, "arn": "arn:aws:ec2:::prefix-list/pl-" + suffix(name)[:8]}, nil
-	},
+		return props{"id": "pl-" + suffix(name)[:8], "name": name, "arn": "arn:aws:ec2:::prefix-list/pl-" + suffix(name)[:8]}
+	}),
 	"aws:ec2/getVpc:getVpc":                           reading(vpcKind, "id"),
 	"aws:ec2/getSubnet:getSubnet":                     reading(subnetKind, "id"),
 	"aws:ec2/getRouteTable:getRouteTable":             reading(routeTableKind, "routeTableId"),
@@ -69,11 +69,11 @@ var functions = map[string]func(*tx, props) (props, error){
 	"aws:ec2/getElasticIp:getElasticIp":               reading(eipKind, "id"),
 	"aws:ecr/getRepository:getRepository":             reading(repositoryKind, "name"),
 	"aws:s3/getBucket:getBucket":                      reading(bucketV2Kind, "bucket"),
-	"aws:eks/getCluster:getCluster": func(tx *tx, args props) (props, error) {
+	"aws:eks/getCluster:getCluster": always(func(tx *tx, args props) props {
 		name := engine.Text(args, "name")
 		return props{"id": name, "name": name, "endpoint": "https://" + suffix(name) + ".gr7." + tx.Region + ".eks.amazonaws.com",
-			"certificateAuthorities": []any{props{"data": "c3RhbmRpbg=="}}, "version": "1.31"}, nil
-	},
+			"certificateAuthorities": []any{props{"data": "c3RhbmRpbg=="}}, "version": "1.31"}
+	}),
 }
 
 func requireRegion(tx *tx, name string) error {
@@ -107,4 +107,9 @@ func reading(token, by string) func(*tx, props) (props, error) {
 		}
 		return out, nil
 	}
+}
+
+// always makes a function of one that cannot fail.
+func always(answer func(*tx, props) props) func(*tx, props) (props, error) {
+	return func(tx *tx, args props) (props, error) { return answer(tx, args), nil }
 }

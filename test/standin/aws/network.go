@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/test/standin/engine"
 )
 
-// networkKinds are VPCs and what routes and filters in them.
+// networkKinds are VPCs and what routes in them.
 func networkKinds() []kind {
 	return []kind{
 		{
@@ -64,6 +64,12 @@ func networkKinds() []kind {
 			Replace: []string{"subnetId", "gatewayId"},
 			Refs:    []ref{{Path: "subnetId", Kinds: []string{subnetKind}}, {Path: "routeTableId", Kinds: []string{routeTableKind}}},
 		},
+	}
+}
+
+// filterKinds are what filters in a VPC, and endpoints.
+func filterKinds() []kind {
+	return []kind{
 		{
 			Token: securityKind, Prefix: "sg-", NotFound: "InvalidGroup.NotFound", Tagged: true, Autoname: "name",
 			Defaults: props{"description": "Managed by Pulumi"}, Sets: []string{"ingress", "egress"}, Unique: []string{"vpcId", "name"},

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sort"
@@ -71,21 +72,7 @@ func beneath(path, forcing string) bool {
 var freeform = map[string]bool{"tags": true, "labels": true, "data": true, "binaryData": true, "stringData": true, "tagsAll": true}
 
 func compareMaps(prefix string, before, olds, wanted Props, sets []string, out map[string]string) {
-	keys := map[string]bool{}
-	for _, props := range []Props{before, wanted} {
-		for key := range props {
-			keys[key] = true
-		}
-	}
-	if freeform[prefix] {
-		for key := range olds {
-			keys[key] = true
-		}
-	}
-	for key := range keys {
-		if strings.HasPrefix(key, "__") {
-			continue
-		}
+	for _, key := range concerned(prefix, before, olds, wanted) {
 		path := key
 		if prefix != "" {
 			path = prefix + "." + key
@@ -101,6 +88,26 @@ func compareMaps(prefix string, before, olds, wanted Props, sets []string, out m
 			compare(path, before[key], old, wanted[key], sets, out)
 		}
 	}
+}
+
+// concerned are the keys of a map that a comparison looks at.
+func concerned(prefix string, before, olds, wanted Props) []string {
+	keys := map[string]bool{}
+	maps.Copy(keys, present(before))
+	maps.Copy(keys, present(wanted))
+	if freeform[prefix] {
+		maps.Copy(keys, present(olds))
+	}
+	maps.DeleteFunc(keys, func(key string, _ bool) bool { return strings.HasPrefix(key, "__") })
+	return slices.Sorted(maps.Keys(keys))
+}
+
+func present(props Props) map[string]bool {
+	keys := make(map[string]bool, len(props))
+	for key := range props {
+		keys[key] = true
+	}
+	return keys
 }
 
 // nothing says whether a wanted value asks for nothing.

@@ -54,7 +54,7 @@ const (
 
 // Package is the provider.
 func Package() *engine.Package {
-	p := engine.NewPackage("gcp", addressKinds(), natKinds(), networkKinds(), fleetKinds(), serviceKinds())
+	p := engine.NewPackage("gcp", addressKinds(), natKinds(), networkKinds(), fleetKinds(), accessKinds(), serviceKinds())
 	p.Functions = functions
 	p.Same = same
 	p.Missing = func(k *kind, path, value string) error {

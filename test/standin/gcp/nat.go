@@ -36,52 +36,71 @@ func natKinds() []kind {
 // natLegal are the combinations that the API refuses. compute.RouterNat documentation of pulumi-gcp v7.38.0; Cloud NAT, "Ports",
 // 2026-04-08.
 func natLegal(in props) []string {
+	return slices.Concat(portsLegal(in), addressesLegal(in), rulesLegal(in), subnetworksLegal(in))
+}
+
+func portsLegal(in props) []string {
 	var problems []string
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	dynamic, mapping := engine.Flag(in, "enableDynamicPortAllocation"), engine.Flag(in, "enableEndpointIndependentMapping")
+	dynamic := engine.Flag(in, "enableDynamicPortAllocation")
 	smallest, largest := engine.Number(in, "minPortsPerVm", 0), engine.Number(in, "maxPortsPerVm", 0)
-	option := engine.Text(in, "natIpAllocateOption")
-	if dynamic && mapping {
+	if dynamic && engine.Flag(in, "enableEndpointIndependentMapping") {
 		add("enableDynamicPortAllocation: is mutually exclusive with enableEndpointIndependentMapping")
 	}
-	if _, set := in["maxPortsPerVm"]; set && !dynamic {
-		add("maxPortsPerVm: can only be set with enableDynamicPortAllocation")
-	}
-	if dynamic {
-		if smallest != 0 && (!power(smallest) || smallest < 32) {
-			add("minPortsPerVm: must be a power of two, at least 32, with dynamic port allocation, got %v", smallest)
+	if !dynamic {
+		if _, set := in["maxPortsPerVm"]; set {
+			add("maxPortsPerVm: can only be set with enableDynamicPortAllocation")
 		}
-		if largest != 0 && (!power(largest) || largest > 65536 || largest <= smallest) {
-			add("maxPortsPerVm: must be a power of two above minPortsPerVm and at most 65536, got %v", largest)
+		if smallest != 0 && (smallest < 2 || smallest > 65536) {
+			add("minPortsPerVm: must be 2 to 65536, got %v", smallest)
 		}
-	} else if smallest != 0 && (smallest < 2 || smallest > 65536) {
-		add("minPortsPerVm: must be 2 to 65536, got %v", smallest)
+		return problems
 	}
-	if option != "MANUAL_ONLY" && len(engine.Values(in, "natIps[*]")) > 0 {
-		add("natIps: can only be given with natIpAllocateOption MANUAL_ONLY")
+	if smallest != 0 && (!power(smallest) || smallest < 32) {
+		add("minPortsPerVm: must be a power of two, at least 32, with dynamic port allocation, got %v", smallest)
 	}
-	if option != "MANUAL_ONLY" && len(engine.Values(in, "drainNatIps[*]")) > 0 {
-		add("drainNatIps: can only be given with natIpAllocateOption MANUAL_ONLY")
+	if largest != 0 && (!power(largest) || largest > 65536 || largest <= smallest) {
+		add("maxPortsPerVm: must be a power of two above minPortsPerVm and at most 65536, got %v", largest)
 	}
+	return problems
+}
+
+func addressesLegal(in props) []string {
+	var problems []string
+	for _, property := range []string{"natIps", "drainNatIps"} {
+		if engine.Text(in, "natIpAllocateOption") != "MANUAL_ONLY" && len(engine.Values(in, property+"[*]")) > 0 {
+			problems = append(problems, property+": can only be given with natIpAllocateOption MANUAL_ONLY")
+		}
+	}
+	return problems
+}
+
+func rulesLegal(in props) []string {
+	var problems []string
 	rules := engine.Blocks(in, "rules")
-	if len(rules) > 0 && mapping {
-		add("rules: cannot be used with enableEndpointIndependentMapping")
+	if len(rules) > 0 && engine.Flag(in, "enableEndpointIndependentMapping") {
+		problems = append(problems, "rules: cannot be used with enableEndpointIndependentMapping")
 	}
 	numbers := map[float64]bool{}
 	for _, rule := range rules {
 		number := engine.Number(rule, "ruleNumber", -1)
 		if number < 0 || number > 65000 || numbers[number] {
-			add("rules: ruleNumber must be unique and 0 to 65000, got %v", number)
+			problems = append(problems, fmt.Sprintf("rules: ruleNumber must be unique and 0 to 65000, got %v", number))
 		}
 		numbers[number] = true
 	}
-	ranges := engine.Text(in, "sourceSubnetworkIpRangesToNat")
-	if list := len(engine.Blocks(in, "subnetworks")); ranges == "LIST_OF_SUBNETWORKS" != (list > 0) {
-		add("subnetworks: must be given if and only if sourceSubnetworkIpRangesToNat is LIST_OF_SUBNETWORKS")
-	} else if list > 50 {
-		add("subnetworks: at most 50, got %d", list)
-	}
 	return problems
+}
+
+func subnetworksLegal(in props) []string {
+	count := len(engine.Blocks(in, "subnetworks"))
+	if (engine.Text(in, "sourceSubnetworkIpRangesToNat") == "LIST_OF_SUBNETWORKS") != (count > 0) {
+		return []string{"subnetworks: must be given if and only if sourceSubnetworkIpRangesToNat is LIST_OF_SUBNETWORKS"}
+	}
+	if count > 50 {
+		return []string{fmt.Sprintf("subnetworks: at most 50, got %d", count)}
+	}
+	return nil
 }
 
 func power(n float64) bool {

@@ -6,19 +6,22 @@ import (
 	"github.com/sallyport/sallyport/test/standin/engine"
 )
 
-// serviceKinds are storage, identity, alerts and the other services around a fleet.
-func serviceKinds() []kind {
-	members := func(token, of, kindOf string) kind {
-		k := kind{Token: token, ID: joined("/", of, "role", "member"), Replace: []string{"*"}}
-		if kindOf != "" {
-			k.Refs = []ref{{Path: of, Kinds: []string{kindOf}, Weak: true}}
-		}
-		return k
+// members is a right of a member, none of which can change.
+func members(token, of, kindOf string) kind {
+	k := kind{Token: token, ID: joined("/", of, "role", "member"), Replace: []string{"*"}}
+	if kindOf != "" {
+		k.Refs = []ref{{Path: of, Kinds: []string{kindOf}, Weak: true}}
 	}
-	everything := []string{"*"}
-	byName := func(format string) func(*tx, props) string {
-		return func(tx *tx, _ props) string { return fmt.Sprintf(format, tx.Project, engine.Hex(16)) }
-	}
+	return k
+}
+
+// byNumber makes an id that the cloud invents.
+func byNumber(format string) func(*tx, props) string {
+	return func(tx *tx, _ props) string { return fmt.Sprintf(format, tx.Project, engine.Hex(16)) }
+}
+
+// accessKinds are storage, identity and images.
+func accessKinds() []kind {
 	return []kind{
 		{
 			Token: bucketKind, Autoname: "name", NameLimit: 63, Tagged: true, ID: joined("", "name"), Replace: []string{"name", "location", "project", "enableObjectRetention"},
@@ -70,14 +73,20 @@ func serviceKinds() []kind {
 			Outputs: func(_ *tx, o, _ *object) { o.Props["name"] = o.Props["repositoryId"] },
 		},
 		members("gcp:artifactregistry/repositoryIamMember:RepositoryIamMember", "repository", ""),
+	}
+}
+
+// serviceKinds are alerts, logs, DNS and messages.
+func serviceKinds() []kind {
+	return []kind{
 		{
-			Token: "gcp:monitoring/alertPolicy:AlertPolicy", ID: byName("projects/%s/alertPolicies/%s"), Replace: []string{"project"},
+			Token: "gcp:monitoring/alertPolicy:AlertPolicy", ID: byNumber("projects/%s/alertPolicies/%s"), Replace: []string{"project"},
 			Refs:    []ref{{Path: "notificationChannels[*]", Kinds: []string{channelKind}}},
 			Outputs: func(_ *tx, o, _ *object) { o.Props["name"] = o.ID },
 		},
-		{Token: channelKind, ID: byName("projects/%s/notificationChannels/%s"), Replace: []string{"project"}, Outputs: func(_ *tx, o, _ *object) { o.Props["name"] = o.ID }},
-		{Token: "gcp:monitoring/dashboard:Dashboard", ID: byName("projects/%s/dashboards/%s"), Replace: []string{"project"}},
-		{Token: "gcp:monitoring/metricDescriptor:MetricDescriptor", ID: byName("projects/%s/metricDescriptors/%s"), Replace: everything},
+		{Token: channelKind, ID: byNumber("projects/%s/notificationChannels/%s"), Replace: []string{"project"}, Outputs: func(_ *tx, o, _ *object) { o.Props["name"] = o.ID }},
+		{Token: "gcp:monitoring/dashboard:Dashboard", ID: byNumber("projects/%s/dashboards/%s"), Replace: []string{"project"}},
+		{Token: "gcp:monitoring/metricDescriptor:MetricDescriptor", ID: byNumber("projects/%s/metricDescriptors/%s"), Replace: []string{"*"}},
 		{Token: "gcp:logging/metric:Metric", Autoname: "name", ID: joined("", "name"), Replace: []string{"name", "project"}},
 		{
 			Token: zoneKind, Autoname: "name", NameLimit: 63, Tagged: true, Replace: []string{"name", "dnsName", "project", "visibility"},
@@ -115,39 +124,39 @@ func email(tx *tx, in props) string {
 
 // functions are what programs ask the provider.
 var functions = map[string]func(*tx, props) (props, error){
-	"gcp:organizations/getClientConfig:getClientConfig": func(tx *tx, _ props) (props, error) {
-		return props{"id": tx.Project, "project": tx.Project, "region": tx.Region, "zone": tx.Region + "-a", "accessToken": "standin"}, nil
-	},
-	"gcp:organizations/getProject:getProject": func(tx *tx, args props) (props, error) {
+	"gcp:organizations/getClientConfig:getClientConfig": always(func(tx *tx, _ props) props {
+		return props{"id": tx.Project, "project": tx.Project, "region": tx.Region, "zone": tx.Region + "-a", "accessToken": "standin"}
+	}),
+	"gcp:organizations/getProject:getProject": always(func(tx *tx, args props) props {
 		id := engine.Text(args, "projectId")
 		if id == "" {
 			id = tx.Project
 		}
-		return props{"id": "projects/" + id, "projectId": id, "number": "123456789012", "name": id}, nil
-	},
-	"gcp:compute/getZones:getZones": func(tx *tx, args props) (props, error) {
+		return props{"id": "projects/" + id, "projectId": id, "number": "123456789012", "name": id}
+	}),
+	"gcp:compute/getZones:getZones": always(func(tx *tx, args props) props {
 		place := engine.Text(args, "region")
 		if place == "" {
 			place = tx.Region
 		}
-		return props{"id": place, "region": place, "names": engine.List(place+"-a", place+"-b", place+"-c")}, nil
-	},
-	"gcp:compute/getImage:getImage": func(_ *tx, args props) (props, error) {
+		return props{"id": place, "region": place, "names": engine.List(place+"-a", place+"-b", place+"-c")}
+	}),
+	"gcp:compute/getImage:getImage": always(func(_ *tx, args props) props {
 		family, owner := engine.Text(args, "family"), engine.Text(args, "project")
 		name := engine.Text(args, "name")
 		if name == "" {
 			name = family + "-v1"
 		}
 		id := fmt.Sprintf("projects/%s/global/images/%s", owner, name)
-		return props{"id": id, "name": name, "family": family, "project": owner, "selfLink": api + id}, nil
-	},
+		return props{"id": id, "name": name, "family": family, "project": owner, "selfLink": api + id}
+	}),
 	"gcp:compute/getNetwork:getNetwork": reading(networkKind, global("networks")), "gcp:compute/getSubnetwork:getSubnetwork": reading(subnetworkKind, regional("subnetworks")),
 	"gcp:compute/getAddress:getAddress": reading(addressKind, regional("addresses")), "gcp:compute/getRouter:getRouter": reading(routerKind, regional("routers")),
-	"gcp:container/getCluster:getCluster": func(tx *tx, args props) (props, error) {
+	"gcp:container/getCluster:getCluster": always(func(tx *tx, args props) props {
 		name := engine.Text(args, "name")
 		return props{"id": name, "name": name, "location": args["location"], "endpoint": "192.0.2.10", "project": project(tx, args),
-			"masterAuths": []any{props{"clusterCaCertificate": "c3RhbmRpbg=="}}, "addonsConfigs": []any{}}, nil
-	},
+			"masterAuths": []any{props{"clusterCaCertificate": "c3RhbmRpbg=="}}, "addonsConfigs": []any{}}
+	}),
 }
 
 // reading looks an object up by its name. A lenient world takes it at its word.
@@ -166,4 +175,9 @@ func reading(token string, id func(*tx, props) string) func(*tx, props) (props, 
 		}
 		return out, nil
 	}
+}
+
+// always makes a function of one that cannot fail.
+func always(answer func(*tx, props) props) func(*tx, props) (props, error) {
+	return func(tx *tx, args props) (props, error) { return answer(tx, args), nil }
 }
