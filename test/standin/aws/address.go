@@ -40,10 +40,7 @@ func addressKinds() []kind {
 			},
 			Rules:   []func(*tx, *object, *object) error{associationRule},
 			Outputs: associationOutputs,
-			Delete: func(tx *tx, o *object) error {
-				disown(tx, o.String("allocationId"))
-				return nil
-			},
+			Delete:  disassociate,
 		},
 		{
 			Token: natKind, Prefix: "nat-", NotFound: "InvalidNatGatewayID.NotFound", Tagged: true,
@@ -148,6 +145,12 @@ func own(tx *tx, allocation, association, networkInterface, privateIP string) {
 	if eip := tx.Find(eipKind, allocation); eip != nil {
 		eip.Props["associationId"], eip.Props["networkInterface"], eip.Props["privateIp"] = association, networkInterface, privateIP
 	}
+}
+
+// disassociate frees the address of an association that goes.
+func disassociate(tx *tx, o *object) error {
+	disown(tx, o.String("allocationId"))
+	return nil
 }
 
 func disown(tx *tx, allocation string) { own(tx, allocation, "", "", "") }
