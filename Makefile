@@ -126,6 +126,7 @@ down: tools build ## destroy the stack
 recover: ready ## after a crash or kill of the command line: release the lock, take stock, bring the stack up
 	$(call say,ending what the crashed run left and releasing its lock)
 	@tools/recover.sh $(STACK)
+	$(if $(shell grep -s 'sallyport:cloud: *"*aws' stacks/Pulumi.$(STACK).yaml),@go run ./cmd/sallyport-recover $(STACK))
 	@$(MAKE) --no-print-directory up STACK=$(STACK)
 
 .PHONY: demo
