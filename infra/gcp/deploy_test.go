@@ -83,6 +83,7 @@ func deploy(t *testing.T, name string, s *stack.Stack, previous map[string]any) 
 	defer func(check func(context.Context, gcppreflight.Need) error) { checkProject = check }(checkProject)
 	checkProject = func(context.Context, gcppreflight.Need) error { return nil }
 	r := result{Recorder: pulumitest.New(world{previous: previous}.outputs), mu: &sync.Mutex{}, exported: map[string]any{}}
+	var pending sync.WaitGroup
 	err = r.Run("sallyport", name, t.TempDir(), nil, func(ctx *pulumi.Context) error {
 		d := &deployment{
 			ctx: ctx, settings: s, section: s.GCP, plan: plan,
@@ -90,7 +91,9 @@ func deploy(t *testing.T, name string, s *stack.Stack, previous map[string]any) 
 		}
 		err := d.build()
 		for name, value := range d.exported {
+			pending.Add(1)
 			pulumi.ToOutput(value).ApplyT(func(value any) any {
+				defer pending.Done()
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.exported[name] = tree(t, value)
@@ -99,6 +102,7 @@ func deploy(t *testing.T, name string, s *stack.Stack, previous map[string]any) 
 		}
 		return err
 	})
+	pending.Wait() // a program that fails does not wait for its outputs
 	return r, err
 }
 
