@@ -57,16 +57,12 @@ func (p *proxySlot) publicAddresses() pulumi.StringArray {
 }
 
 // newLocal checks what only this machine can tell and prepares the names of everything.
-func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) (*local, error) {
+func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) (*local, error) {
 	if most := maxNodesPerZone * len(settings.Cluster.Zones); settings.Cluster.Nodes > most {
 		return nil, fmt.Errorf("sallyport:cluster.nodes: the lab holds at most %d nodes a zone, got %d nodes in %d zones",
 			maxNodesPerZone, settings.Cluster.Nodes, len(settings.Cluster.Zones))
 	}
 	rootfs, digest, err := localImage(ctx.RootDirectory())
-	if err != nil {
-		return nil, err
-	}
-	previous, err := topology.ReadPrevious(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -14,11 +14,11 @@ import (
 func program(ctx *pulumi.Context) error {
 	settings, err := readStack(ctx)
 	if err != nil {
-		return err
+		return topology.Fail(ctx, err)
 	}
 	plan, err := settings.Plan()
 	if err != nil {
-		return err
+		return topology.Fail(ctx, err)
 	}
 	if err := topology.Export(ctx, "capacity", plan); err != nil {
 		return err
@@ -41,9 +41,13 @@ type deployer func(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Pla
 
 // deployLocal builds stack local and exports what the other environments export too: the allowlist and the endpoints.
 func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
-	l, err := newLocal(ctx, settings, plan)
+	previous, err := topology.ReadPrevious(ctx)
 	if err != nil {
 		return err
+	}
+	l, err := newLocal(ctx, settings, plan, previous)
+	if err != nil {
+		return previous.Keep(ctx, err)
 	}
 	for _, step := range []func() error{
 		l.createNetwork,
@@ -58,7 +62,7 @@ func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan)
 		l.exportEndpoints,
 	} {
 		if err := step(); err != nil {
-			return err
+			return previous.Keep(ctx, err)
 		}
 	}
 	return nil

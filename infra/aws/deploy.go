@@ -49,9 +49,13 @@ type deployment struct {
 // Deploy builds the stack and exports its outputs: allowlist, endpoints, routes, and kubernetes if there is something in the
 // cluster.
 func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
-	d, err := newDeployment(ctx, settings, plan)
+	previous, err := topology.ReadPrevious(ctx)
 	if err != nil {
 		return err
+	}
+	d, err := newDeployment(ctx, settings, plan, previous)
+	if err != nil {
+		return previous.Keep(ctx, err)
 	}
 	for _, step := range []func() error{
 		d.preflight,
@@ -70,18 +74,14 @@ func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) erro
 		d.deployCluster,
 	} {
 		if err := step(); err != nil {
-			return err
+			return previous.Keep(ctx, err)
 		}
 	}
 	return nil
 }
 
 // newDeployment decides everything that needs no cloud.
-func newDeployment(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) (*deployment, error) {
-	previous, err := topology.ReadPrevious(ctx)
-	if err != nil {
-		return nil, err
-	}
+func newDeployment(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) (*deployment, error) {
 	document, err := previous.Allowlist()
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -34,6 +35,33 @@ func (p *Previous) Output(name string) (any, error) {
 		return nil, fmt.Errorf("previous output %s: %w", name, err)
 	}
 	return details.Value, nil
+}
+
+// remembered are the outputs that the next update, or whoever looks at the stack until then, decides by.
+var remembered = []string{"allowlist", "capacity", "endpoints", "kubernetes", "nat", "routes"}
+
+// Keep exports what the last update exported, and returns the cause. A program that fails still replaces the stack's outputs
+// (sdk/v3/go/pulumi/run.go): the next update would take every public IP for new, and partners would lose their notice.
+func (p *Previous) Keep(ctx *pulumi.Context, cause error) error {
+	for _, name := range remembered {
+		value, err := p.Output(name)
+		if err != nil {
+			return errors.Join(cause, err)
+		}
+		if value != nil {
+			ctx.Export(name, pulumi.Any(value))
+		}
+	}
+	return cause
+}
+
+// Fail is Keep for a program that fails before it has read its previous outputs.
+func Fail(ctx *pulumi.Context, cause error) error {
+	previous, err := ReadPrevious(ctx)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	return previous.Keep(ctx, cause)
 }
 
 // Allowlist returns the allow list of the last update, nil if there was none. One that cannot be read is an error: what it
