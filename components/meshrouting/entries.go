@@ -47,9 +47,16 @@ func (s Settings) fleetEntry(host, name string, ports []int, found Found, fallba
 		list = append(list, port(number))
 	}
 	for _, p := range found.Proxies {
-		endpoint := manifests.Map{"address": p.Address.String(), "labels": manifests.Map{kindLabel: kindProxy, "sallyport/slot": p.Name}}
-		if p.Region != "" {
+		labels := manifests.Map{kindLabel: kindProxy, "sallyport/slot": p.Name}
+		endpoint := manifests.Map{"address": p.Address.String(), "labels": labels}
+		switch {
+		case p.Region == "":
+		case fallback == "":
 			endpoint["locality"] = p.Region + "/" + p.Zone
+		default:
+			// istiod takes all endpoints of a name that it resolves for one locality, and ends with several (cluster.go,
+			// buildOutboundClusters, 2026-08-27). The labels say the same.
+			labels["topology.kubernetes.io/region"], labels["topology.kubernetes.io/zone"] = p.Region, p.Zone
 		}
 		endpoints = append(endpoints, endpoint)
 	}
