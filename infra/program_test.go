@@ -180,12 +180,8 @@ func TestABadStackFileCreatesNothing(t *testing.T) {
 			t.Errorf("%s is missing in:\n%v", want, err)
 		}
 	}
-	graph, _ := recorder.Graph()
-	for line := range strings.Lines(graph) {
-		// What was exported last is read, so that it is not lost.
-		if !strings.HasPrefix(line, " ") && line != "pulumi:pulumi:StackReference previous\n" {
-			t.Errorf("a resource was registered: %s", line)
-		}
+	if graph, _ := recorder.Graph(); graph != "" {
+		t.Errorf("resources were registered:\n%s", graph)
 	}
 }
 

@@ -56,9 +56,9 @@ func TestNoEphemeralPublicIP(t *testing.T) {
 
 func TestAllowlistNoReleaseInUse(t *testing.T) {
 	previous := func(state string) given {
-		return given{kind: "pulumi:pulumi:StackReference", name: "previous", inputs: map[string]any{"outputs": map[string]any{"allowlist": map[string]any{
+		return given{kind: declarationType, name: "declaration", inputs: map[string]any{"published": map[string]any{
 			"version": 1, "stack": "prod", "serial": 3, "entries": []any{map[string]any{"ip": "198.51.100.7", "cloud": "aws", "region": "eu-west-1",
-				"zone": "eu-west-1a", "kind": "nat", "slot": "nat-a-1", "state": state, "partners": []any{}}}}}}}
+				"zone": "eu-west-1a", "kind": "nat", "slot": "nat-a-1", "state": state, "partners": []any{}}}}}}
 	}
 	checkPolicy(t, allowlistNoReleaseInUse, map[string]judgement{
 		"the first update": {resources: []given{eip("nat-a-1", true, nil)}},
@@ -72,7 +72,7 @@ func TestAllowlistNoReleaseInUse(t *testing.T) {
 		"brought, so no resource of the stack": {resources: []given{previous("active"), {kind: "sallyport:elasticip:Addresses", name: "a",
 			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-1", "brought": true}}}}}},
 		"a list that cannot be read": {
-			resources: []given{{kind: "pulumi:pulumi:StackReference", name: "previous", inputs: map[string]any{"outputs": map[string]any{"allowlist": 7}}}},
+			resources: []given{{kind: declarationType, name: "declaration", inputs: map[string]any{"published": 7}}},
 			want:      []string{"restore the stack's outputs"},
 		},
 	})
@@ -86,9 +86,11 @@ func TestAllowlistNoticeRespected(t *testing.T) {
 	entry := func(slot, ip string) any {
 		return map[string]any{"ip": ip, "cloud": "aws", "region": "eu-west-1", "zone": slot[4:14], "kind": "nat", "slot": slot, "state": "active", "partners": []any{}}
 	}
-	previous := given{kind: "pulumi:pulumi:StackReference", name: "previous", inputs: map[string]any{"outputs": map[string]any{"allowlist": map[string]any{
-		"version": 1, "stack": "prod", "serial": 3, "entries": []any{
-			entry("nat-eu-west-1a-1", "198.51.100.1"), entry("nat-eu-west-1a-2", "198.51.100.2"), entry("nat-eu-west-1b-1", "198.51.100.3")}}}}}
+	listed := map[string]any{"version": 1, "stack": "prod", "serial": 3, "entries": []any{
+		entry("nat-eu-west-1a-1", "198.51.100.1"), entry("nat-eu-west-1a-2", "198.51.100.2"), entry("nat-eu-west-1b-1", "198.51.100.3")}}
+	later := func(d given) given { // the same stack when partners have a list
+		return given{kind: d.kind, name: d.name, inputs: map[string]any{"stack": d.inputs["stack"], "published": listed}}
+	}
 	gateway := func(name, ip string) given {
 		return given{kind: natGatewayType, name: name, uses: map[string][]string{"allocationId": {ip}}}
 	}
@@ -97,13 +99,13 @@ func TestAllowlistNoticeRespected(t *testing.T) {
 		"partner: cdn, demand: {connectionsPerSecond: 2000, secondsPerConnection: 10}}\n"+"  sallyport:allowlist: {notice: {default: 14d}}\n")
 	checkPolicy(t, allowlistNoticeRespected, map[string]judgement{
 		"the first update: nobody had a list":   {resources: []given{withPartner, untold, gateway("b", untold.name)}},
-		"an IP that partners have":              {resources: []given{withPartner, previous, told, gateway("a", told.name)}},
-		"an IP that they have not, without use": {resources: []given{withPartner, previous, untold}},
+		"an IP that partners have":              {resources: []given{later(withPartner), told, gateway("a", told.name)}},
+		"an IP that they have not, without use": {resources: []given{later(withPartner), untold}},
 		"an IP that they have not, in use": {
-			resources: []given{withPartner, previous, untold, gateway("b", untold.name)},
+			resources: []given{later(withPartner), untold, gateway("b", untold.name)},
 			want:      []string{"nat-eu-west-1b-2: must not carry traffic in state announced, got attached to b"},
 		},
-		"nobody is concerned":           {resources: []given{stack, previous, untold, gateway("b", untold.name)}},
-		"a stack that declares nothing": {resources: []given{previous, untold, gateway("b", untold.name)}},
+		"nobody is concerned":           {resources: []given{later(stack), untold, gateway("b", untold.name)}},
+		"a stack that declares nothing": {resources: []given{untold, gateway("b", untold.name)}},
 	})
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 )
 
-// published returns the allow list of the last update, which a stack reads of itself; nil if there was none or the stack does not.
+// published returns the allow list of the last update, which a stack records in its declaration; nil if there was none or the stack
+// records nothing.
 func published(all stack) (*allowlist.Document, error) {
-	for _, reference := range all.of("pulumi:pulumi:StackReference") {
-		value := reference.inputs.at("outputs", "allowlist")
+	for _, declared := range all.of(declarationType) {
+		value := declared.inputs.at("published")
 		if !value.found || value.unknown() {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -14,28 +16,41 @@ import (
 )
 
 // Previous is what a stack exported after its last update.
-type Previous struct{ reference *pulumi.StackReference }
+type Previous struct{ outputs map[string]any }
 
-// ReadPrevious makes a stack refer to itself, once: Pulumi reads the stored state, which the running update has not replaced
-// yet. It depends on the back end's own access only.
+// readOutputs is the function behind Pulumi's stack references. A reference to oneself as a resource would fail the whole update
+// whenever it met a state file that this very update was writing; a call can be made again.
+const readOutputs = "pulumi:pulumi:readStackOutputs"
+
+// How often, and how far apart, the state is read when it is being written.
+const (
+	readAttempts = 100
+	readPause    = 50 * time.Millisecond
+)
+
+// ReadPrevious reads the stack's own outputs out of its stored state, which the running update has not replaced yet. It depends
+// on the back end's own access only.
 func ReadPrevious(ctx *pulumi.Context) (*Previous, error) {
 	name := fmt.Sprintf("%s/%s/%s", ctx.Organization(), ctx.Project(), ctx.Stack())
-	reference, err := pulumi.NewStackReference(ctx, "previous", &pulumi.StackReferenceArgs{Name: pulumi.String(name)})
-	if err != nil {
-		return nil, fmt.Errorf("previous outputs of stack %s: %w", name, err)
+	var err error
+	for range readAttempts {
+		var state struct {
+			Outputs map[string]any `pulumi:"outputs"`
+		}
+		if err = ctx.Invoke(readOutputs, map[string]any{"name": name}, &state); err == nil {
+			return &Previous{outputs: state.Outputs}, nil
+		}
+		if !strings.Contains(err.Error(), "checkpoint") {
+			break
+		}
+		time.Sleep(readPause)
 	}
-	return &Previous{reference: reference}, nil
+	return nil, fmt.Errorf("previous outputs of stack %s: %w", name, err)
 }
 
 // Output returns one of the outputs as maps, slices and scalars, nil if there was none, for example before the first update or
 // after one that failed early. It is known at once, in a preview too, so it may decide which resources there are.
-func (p *Previous) Output(name string) (any, error) {
-	details, err := p.reference.GetOutputDetails(name)
-	if err != nil {
-		return nil, fmt.Errorf("previous output %s: %w", name, err)
-	}
-	return details.Value, nil
-}
+func (p *Previous) Output(name string) (any, error) { return p.outputs[name], nil }
 
 // remembered are the outputs that the next update, or whoever looks at the stack until then, decides by.
 var remembered = []string{"allowlist", "capacity", "endpoints", "kubernetes", "nat", "routes"}
