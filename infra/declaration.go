@@ -10,8 +10,7 @@ import (
 // declarationToken identifies the component in every state file. The policy pack knows it too.
 const declarationToken = "sallyport:index:Declaration"
 
-// declaration records what the user declared, complete with defaults, and the allow list that partners have, so that policies can
-// judge what is deployed by them.
+// declaration records what the user declared, complete with defaults, so that policies can judge what is deployed by it.
 type declaration struct {
 	pulumi.ResourceState
 }
@@ -21,19 +20,8 @@ func recordDeclaration(ctx *pulumi.Context, settings *stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	previous, err := topology.ReadPrevious(ctx)
-	if err != nil {
-		return err
-	}
-	list, err := previous.Output("allowlist")
-	if err != nil {
-		return err
-	}
 	d := &declaration{}
 	inputs := pulumi.Map{"stack": pulumi.Any(tree)}
-	if list != nil {
-		inputs["published"] = pulumi.Any(list)
-	}
 	if err := ctx.RegisterComponentResourceV2(declarationToken, "declaration", inputs, d); err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 )
 
-// published returns the allow list of the last update, which a stack records in its declaration; nil if there was none or the stack
-// records nothing.
+// published returns the allow list of the last update, which a stack may record in its declaration; nil if it does not.
+//
+// Our own program does not: what changes with every update would make every update a change. It decides by the same list itself
+// (infra/topology, Lifecycle) and refuses before it declares anything.
 func published(all stack) (*allowlist.Document, error) {
 	for _, declared := range all.of(declarationType) {
 		value := declared.inputs.at("published")
