@@ -54,6 +54,9 @@ $(BIN)/coredns: tools/coredns/go.mod tools/coredns/go.sum $(wildcard tools/cored
 	$(call say,building CoreDNS from its module - once - about a minute)
 	@cd tools/coredns && go build -ldflags "-s -w" -o $@ .
 
+$(BIN)/gotestsum: tools/gotestsum/go.mod tools/gotestsum/go.sum | $(BIN)
+	@cd tools/gotestsum && go build -o $@ gotest.tools/gotestsum
+
 .PHONY: tools
 tools: $(TOOLS) $(BIN)/coredns ## build the pinned Pulumi command line, its Go host and CoreDNS, once
 
@@ -138,16 +141,20 @@ demo: ## send load through stack local (make up first) and print measured beside
 # Packages without the Pulumi SDK that have something to race: cheap enough for the detector.
 RACE := ./internal/... ./components/stack/... ./lab/daemon/... ./lab/partner/... ./lab/registry/... ./lab/twhold/... ./proxyimage/agent/...
 
+# A test of real processes and packets that fails on a busy machine is run once more, and the summary says so. Data races, and more than
+# three failures, are not.
+GOTEST := $(BIN)/gotestsum --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
+
 .PHONY: test
-test: tools build image-local ## everything that needs no cloud; root is needed for the lab
+test: tools build image-local $(BIN)/gotestsum ## everything that needs no cloud; root is needed for the lab
 	$(call say,vet and unit tests)
 	@go vet ./...
 	@cd tools && go vet ./pulumi-language-go
-	@go test -count=1 $$(go list ./... | grep -v '/test\b')
+	@$(GOTEST) --format standard-quiet --packages "$$(go list ./... | grep -v '/test\b' | tr '\n' ' ')" -- -count=1
 	$(call say,race detector over the packages without Pulumi)
-	@CGO_ENABLED=1 go test -count=1 -race -short $(RACE)
+	@CGO_ENABLED=1 $(GOTEST) --format standard-quiet --packages "$(RACE)" -- -count=1 -race -short
 	$(call say,end to end: real command line and real packets)
-	@go test -count=1 -p 1 -v -timeout 30m ./test/...
+	@$(GOTEST) --format standard-verbose --packages ./test/... -- -count=1 -p 1 -timeout 30m
 
 # Modules of their own, because Kubernetes, Prometheus and Istio have no place among the program's dependencies.
 CLUSTER_TESTS := test/manifests test/manifests/admission test/manifests/promql test/istio
