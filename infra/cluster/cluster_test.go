@@ -77,6 +77,8 @@ func TestGraphs(t *testing.T) {
 		"everything.yaml": nil,
 		"nftables.yaml":   nil,
 		"pool-only.yaml":  func(in *Input) { in.Kubeconfig = nil },
+		"sidecars.yaml":   nil,
+		"ambient.yaml":    nil,
 	} {
 		t.Run(file, func(t *testing.T) {
 			r, err := deploy(t, file, change)
