@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/components/allowlist"
-	"github.com/sallyport/sallyport/internal/problem"
 )
 
 // Names of the objects below a partner's folder.
@@ -29,6 +28,18 @@ type File struct {
 // Signer signs a document for a file of a name. [allowlist.Signer] is one.
 type Signer interface {
 	Sign(d allowlist.Document, file string) (signature string, err error)
+}
+
+// Partners are those who are given a list: everybody whom an address concerns that is not given back to the cloud.
+func Partners(lives []allowlist.Life) []string {
+	partners := []string{}
+	for _, life := range lives {
+		if !life.Release {
+			partners = append(partners, life.Partners...)
+		}
+	}
+	slices.Sort(partners)
+	return slices.Compact(partners)
 }
 
 // Check asks somebody else whether a document is true, for example the cloud. An error withholds it.
@@ -84,16 +95,4 @@ func Open(ctx context.Context, text string, check Check) (allowlist.Document, er
 		}
 	}
 	return document, nil
-}
-
-// Validate checks what both kinds of bucket need.
-func Validate(name string, partners []string, bucket string, notices bool) error {
-	var list problem.List
-	if len(partners) == 0 {
-		list.Add(name+": partners", "needs at least 1 partner", nil, "name partners in the destinations")
-	}
-	if bucket != "" && notices {
-		list.Add(name+": notices", "must be off with a bucket that exists, whose notifications are its owner's", bucket, "leave bucket out, or notices")
-	}
-	return list.Err()
 }

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"github.com/sallyport/sallyport/components/allowlist"
+	"github.com/sallyport/sallyport/components/pulumitest"
 )
 
 func document(t *testing.T) (allowlist.Document, string) {
@@ -83,11 +87,64 @@ func TestWhatIsNotTrueIsNotPublished(t *testing.T) {
 	}
 }
 
+func TestPartnersAreThoseWhomAnAddressConcerns(t *testing.T) {
+	got := Partners([]allowlist.Life{
+		{Partners: []string{"shop", "bank"}}, {State: allowlist.StateRetired, Partners: []string{"bank", "past"}}, {Release: true, Partners: []string{"gone"}}, {},
+	})
+	if strings.Join(got, " ") != "bank past shop" {
+		t.Error(got)
+	}
+}
+
 func TestAPublicationNeedsPartners(t *testing.T) {
-	if err := Validate("p", nil, "theirs", true); err == nil || len(strings.Split(err.Error(), "\n")) != 2 {
+	if err := (&Publication{Bucket: "theirs", Notices: true}).Validate("p"); err == nil || len(strings.Split(err.Error(), "\n")) != 2 {
 		t.Error(err)
 	}
-	if err := Validate("p", []string{"bank"}, "", true); err != nil {
+	if err := (&Publication{Partners: []string{"bank"}, Notices: true}).Validate("p"); err != nil {
 		t.Error(err)
+	}
+}
+
+// contents are what a preview shows, by key; what it does not know is left out. It asks nobody.
+func contents(t *testing.T, p Publication) map[string]string {
+	t.Helper()
+	var mu sync.Mutex
+	shown := map[string]string{}
+	p.Check = func(context.Context, allowlist.Document) error { t.Error("a preview asked the cloud"); return nil }
+	put := func(ctx *pulumi.Context) Put {
+		return func(name string, f File, content pulumi.StringInput, opts ...pulumi.ResourceOption) (pulumi.Resource, error) {
+			content.ToStringOutput().ApplyT(func(text string) string {
+				mu.Lock()
+				defer mu.Unlock()
+				shown[f.Key] = text
+				return text
+			})
+			object := &pulumi.ResourceState{}
+			return object, ctx.RegisterComponentResource("test:index:Object", name, object, opts...)
+		}
+	}
+	recorder := pulumitest.New(nil)
+	if err := pulumi.RunErr(func(ctx *pulumi.Context) error {
+		_, err := p.Objects(ctx, nil, put(ctx))
+		return err
+	}, pulumi.WithMocks("sallyport", "prod", recorder), func(info *pulumi.RunInfo) { info.DryRun = true }); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(recorder.Names("test:index:Object")); got != len(Files(p.Partners, p.Prefix, p.Signed)) {
+		t.Errorf("%d objects", got)
+	}
+	return shown
+}
+
+func TestAPreviewWithoutAKeyShowsEverythingButTheSignatures(t *testing.T) {
+	_, text := document(t)
+	p := Publication{Partners: []string{"bank"}, Document: pulumi.String(text), Signed: true}
+	shown := contents(t, p)
+	if _, known := shown["bank/allowlist.json.minisig"]; known || shown["bank/allowlist.txt"] != "198.51.100.2/31\n" || len(shown) != 2 {
+		t.Errorf("%q", shown)
+	}
+	p.Signer = signer{}
+	if shown := contents(t, p); shown["bank/allowlist.json.minisig"] != "signed allowlist.json for bank" {
+		t.Errorf("%q", shown)
 	}
 }

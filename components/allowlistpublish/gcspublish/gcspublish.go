@@ -4,7 +4,6 @@ package gcspublish
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/pubsub"
 	"github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp/storage"
@@ -21,25 +20,8 @@ const typeToken = "sallyport:allowlistpublish:GCS"
 type Args struct {
 	// Project and Region are where the bucket and the topic are made. Required.
 	Project, Region string
-	// Partners are those who get a folder, at least one.
-	Partners []string
-	// Bucket is an existing bucket; who reads it and how many versions it keeps is then its owner's business. Empty: one is made.
-	Bucket string
-	// Prefix is in front of every name. Default none.
-	Prefix string
-	// Public lets everybody read a bucket that is made here. Default false: signed URLs, or members whom the owner admits.
-	Public bool
-	// Notices makes a topic that hears of each new object. Only for a bucket that is made here. Default false.
-	Notices bool
-	// Agent is the e-mail address of the project's Cloud Storage service agent, which publishes to the topic:
-	// storage.GetProjectServiceAccount tells it. Required with Notices.
-	Agent pulumi.StringInput
-	// Document is the whole allow list as JSON.
-	Document pulumi.StringInput
-	// Signer signs each view. Nil: they are not signed.
-	Signer allowlistpublish.Signer
-	// Check is asked before anything is published, and not in a preview. Nil: nobody is.
-	Check allowlistpublish.Check
+	// Publication is what is published.
+	allowlistpublish.Publication
 	// Labels are put on the bucket and the topic. May be nil.
 	Labels map[string]string
 }
@@ -54,6 +36,8 @@ type Publication struct {
 	Documents pulumi.StringMapOutput `pulumi:"documents"`
 	// Topic is the topic's ID, for subscriptions; empty without notices.
 	Topic pulumi.StringOutput `pulumi:"topic"`
+	// Document is the allow list once every partner's view of it is in the bucket.
+	Document pulumi.StringOutput `pulumi:"document"`
 
 	guards []pulumi.Resource // what must be in force before a document is in the bucket
 }
@@ -64,11 +48,7 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 		return nil, err
 	}
 	p := &Publication{Topic: pulumi.String("").ToStringOutput()}
-	inputs := pulumi.Map{
-		"partners": pulumi.ToStringArray(args.Partners), "bucket": pulumi.String(args.Bucket), "prefix": pulumi.String(args.Prefix),
-		"public": pulumi.Bool(args.Public), "notices": pulumi.Bool(args.Notices), "signed": pulumi.Bool(args.Signer != nil),
-	}
-	if err := ctx.RegisterComponentResourceV2(typeToken, name, inputs, p, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(typeToken, name, args.Inputs(), p, opts...); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(*pulumi.Context, *Publication) error{args.createBucket, args.createTopic, args.createObjects} {
@@ -76,28 +56,21 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			return nil, fmt.Errorf("allow list publication %q: %w", name, err)
 		}
 	}
-	documents := pulumi.StringMap{}
-	for _, f := range allowlistpublish.Files(args.Partners, args.Prefix, false) {
-		if f.Name == allowlistpublish.DocumentName {
-			documents[f.Partner] = pulumi.Sprintf("gs://%s/%s", p.BucketName, f.Key)
-		}
-	}
-	p.Documents = documents.ToStringMapOutput()
-	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"bucketName": p.BucketName, "documents": p.Documents, "topic": p.Topic})
+	p.Documents = args.URLs("gs", p.BucketName)
+	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{
+		"bucketName": p.BucketName, "documents": p.Documents, "topic": p.Topic, "document": p.Document,
+	})
 }
 
 func (args *Args) validate(name string) error {
 	var list problem.List
-	if err := allowlistpublish.Validate(name, args.Partners, args.Bucket, args.Notices); err != nil {
+	if err := args.Validate(name); err != nil {
 		list.AddError(name, err)
 	}
 	for _, field := range []struct{ name, value string }{{"project", args.Project}, {"region", args.Region}} {
 		if field.value == "" {
 			list.Add(name+": "+field.name, "is required", nil, "write where the bucket is to be")
 		}
-	}
-	if args.Notices && args.Agent == nil {
-		list.Add(name+": agent", "is required with notices", nil, "pass the Cloud Storage service agent of the project")
 	}
 	return list.Err()
 }
@@ -116,7 +89,9 @@ func (args *Args) createBucket(ctx *pulumi.Context, p *Publication) error {
 	bucket, err := storage.NewBucket(ctx, "allowlistpublish-bucket", &storage.BucketArgs{
 		Project: pulumi.String(args.Project), Location: pulumi.String(args.Region), Labels: pulumi.ToStringMap(args.Labels),
 		UniformBucketLevelAccess: pulumi.Bool(true), PublicAccessPrevention: pulumi.String(prevention), StorageClass: pulumi.String("STANDARD"),
-		Versioning: &storage.BucketVersioningArgs{Enabled: pulumi.Bool(true)}, ForceDestroy: pulumi.Bool(false),
+		Versioning: &storage.BucketVersioningArgs{Enabled: pulumi.Bool(true)},
+		// Objects are never deleted one by one, see createObjects: the bucket goes with them when the stack goes.
+		ForceDestroy: pulumi.Bool(true),
 	}, pulumi.Parent(p))
 	if err != nil {
 		return err
@@ -133,7 +108,7 @@ func (args *Args) createBucket(ctx *pulumi.Context, p *Publication) error {
 	return err
 }
 
-// createTopic tells subscribers of every new object. Cloud Storage filters by the start of a name only, so subscribers look at its end.
+// createTopic tells subscribers of every new object: the project's Cloud Storage service agent publishes it. Cloud Storage filters by the start of a name only, so subscribers look at its end.
 func (args *Args) createTopic(ctx *pulumi.Context, p *Publication) error {
 	if !args.Notices {
 		return nil
@@ -145,9 +120,10 @@ func (args *Args) createTopic(ctx *pulumi.Context, p *Publication) error {
 		return err
 	}
 	p.Topic = topic.ID().ToStringOutput()
+	agent := storage.GetProjectServiceAccountOutput(ctx, storage.GetProjectServiceAccountOutputArgs{Project: pulumi.String(args.Project)}, pulumi.Parent(p))
 	publisher, err := pubsub.NewTopicIAMMember(ctx, "allowlistpublish-publisher", &pubsub.TopicIAMMemberArgs{
 		Project: pulumi.String(args.Project), Topic: topic.Name, Role: pulumi.String("roles/pubsub.publisher"),
-		Member: pulumi.Sprintf("serviceAccount:%s", args.Agent),
+		Member: pulumi.Sprintf("serviceAccount:%s", agent.EmailAddress()),
 	}, pulumi.Parent(p))
 	if err != nil {
 		return err
@@ -160,34 +136,15 @@ func (args *Args) createTopic(ctx *pulumi.Context, p *Publication) error {
 	return err
 }
 
-// createObjects puts every file in its place, each partner's document after the rest of its folder.
-func (args *Args) createObjects(ctx *pulumi.Context, p *Publication) error {
-	check := args.Check
-	if ctx.DryRun() {
-		check = nil // the cloud is asked when the document is about to be published
-	}
-	checked := args.Document.ToStringOutput().ApplyT(func(text string) (string, error) {
-		_, err := allowlistpublish.Open(ctx.Context(), text, check)
-		return text, err
-	}).(pulumi.StringOutput)
-	before := map[string][]pulumi.Resource{}
-	for _, f := range allowlistpublish.Files(args.Partners, args.Prefix, args.Signer != nil) {
-		content := checked.ApplyT(func(text string) (string, error) {
-			document, err := allowlistpublish.Open(ctx.Context(), text, nil)
-			if err != nil {
-				return "", err
-			}
-			return allowlistpublish.Content(f, document, args.Signer)
-		}).(pulumi.StringOutput)
-		// New content is a new resource of the same name: the old one is overwritten and not deleted, see routesbucket/gcsbucket.
-		object, err := storage.NewBucketObject(ctx, "allowlistpublish-object-"+f.Partner+"-"+f.Name, &storage.BucketObjectArgs{
-			Bucket: p.BucketName, Name: pulumi.String(f.Key), Content: content, ContentType: pulumi.String(f.ContentType),
+// createObjects puts every file in its place. New content is a new resource of the same name: the old one is overwritten and not
+// deleted, see routesbucket/gcsbucket.
+func (args *Args) createObjects(ctx *pulumi.Context, p *Publication) (err error) {
+	put := func(name string, f allowlistpublish.File, content pulumi.StringInput, opts ...pulumi.ResourceOption) (pulumi.Resource, error) {
+		return storage.NewBucketObject(ctx, name, &storage.BucketObjectArgs{
+			Bucket: p.BucketName, Name: pulumi.String(f.Key), Content: content.ToStringOutput(), ContentType: pulumi.String(f.ContentType),
 			CacheControl: pulumi.String("no-store"),
-		}, pulumi.Parent(p), pulumi.DependsOn(slices.Concat(before[f.Partner], p.guards)), pulumi.RetainOnDelete(true))
-		if err != nil {
-			return err
-		}
-		before[f.Partner] = append(before[f.Partner], object)
+		}, append(opts, pulumi.Parent(p), pulumi.RetainOnDelete(true))...)
 	}
-	return nil
+	p.Document, err = args.Objects(ctx, p.guards, put)
+	return err
 }

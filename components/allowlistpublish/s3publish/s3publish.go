@@ -5,7 +5,6 @@ package s3publish
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/s3"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sns"
@@ -21,23 +20,8 @@ const typeToken = "sallyport:allowlistpublish:S3"
 type Args struct {
 	// Stack is the name that the tags carry.
 	Stack string
-	// Partners are those who get a folder, at least one.
-	Partners []string
-	// Bucket is an existing bucket; who reads it and how many versions it keeps is then its owner's business. Empty: one is made.
-	Bucket string
-	// Prefix is in front of every key. Default none.
-	Prefix string
-	// Public lets everybody read the partners' folders of a bucket that is made here. Default false: signed URLs, or an AWS account
-	// that the owner admits.
-	Public bool
-	// Notices makes a topic that hears of each new document. Only for a bucket that is made here. Default false.
-	Notices bool
-	// Document is the whole allow list as JSON.
-	Document pulumi.StringInput
-	// Signer signs each view. Nil: they are not signed.
-	Signer allowlistpublish.Signer
-	// Check is asked before anything is published, and not in a preview. Nil: nobody is.
-	Check allowlistpublish.Check
+	// Publication is what is published.
+	allowlistpublish.Publication
 	// Tags are added to the bucket and the topic. May be nil.
 	Tags map[string]string
 }
@@ -52,6 +36,8 @@ type Publication struct {
 	Documents pulumi.StringMapOutput `pulumi:"documents"`
 	// TopicARN is for subscriptions; empty without notices.
 	TopicARN pulumi.StringOutput `pulumi:"topicArn"`
+	// Document is the allow list once every partner's view of it is in the bucket.
+	Document pulumi.StringOutput `pulumi:"document"`
 
 	arn    pulumi.StringOutput
 	id     pulumi.StringInput
@@ -60,14 +46,12 @@ type Publication struct {
 
 // New publishes a document.
 func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOption) (*Publication, error) {
-	if err := allowlistpublish.Validate(fmt.Sprintf("allow list publication %q", name), args.Partners, args.Bucket, args.Notices); err != nil {
+	if err := args.Validate(fmt.Sprintf("allow list publication %q", name)); err != nil {
 		return nil, err
 	}
 	p := &Publication{TopicARN: pulumi.String("").ToStringOutput()}
-	inputs := pulumi.Map{
-		"stack": pulumi.String(args.Stack), "partners": pulumi.ToStringArray(args.Partners), "bucket": pulumi.String(args.Bucket),
-		"prefix": pulumi.String(args.Prefix), "public": pulumi.Bool(args.Public), "notices": pulumi.Bool(args.Notices), "signed": pulumi.Bool(args.Signer != nil),
-	}
+	inputs := args.Inputs()
+	inputs["stack"] = pulumi.String(args.Stack)
 	if err := ctx.RegisterComponentResourceV2(typeToken, name, inputs, p, opts...); err != nil {
 		return nil, err
 	}
@@ -76,14 +60,10 @@ func New(ctx *pulumi.Context, name string, args *Args, opts ...pulumi.ResourceOp
 			return nil, fmt.Errorf("allow list publication %q: %w", name, err)
 		}
 	}
-	documents := pulumi.StringMap{}
-	for _, f := range allowlistpublish.Files(args.Partners, args.Prefix, false) {
-		if f.Name == allowlistpublish.DocumentName {
-			documents[f.Partner] = pulumi.Sprintf("s3://%s/%s", p.BucketName, f.Key)
-		}
-	}
-	p.Documents = documents.ToStringMapOutput()
-	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"bucketName": p.BucketName, "documents": p.Documents, "topicArn": p.TopicARN})
+	p.Documents = args.URLs("s3", p.BucketName)
+	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{
+		"bucketName": p.BucketName, "documents": p.Documents, "topicArn": p.TopicARN, "document": p.Document,
+	})
 }
 
 func (args *Args) tags() pulumi.StringMap {
@@ -200,35 +180,16 @@ func topicPolicy(topic, bucket string) (string, error) {
 	return string(text), err
 }
 
-// createObjects puts every file in its place, each partner's document after the rest of its folder.
-func (args *Args) createObjects(ctx *pulumi.Context, p *Publication) error {
-	check := args.Check
-	if ctx.DryRun() {
-		check = nil // the cloud is asked when the document is about to be published
-	}
-	checked := args.Document.ToStringOutput().ApplyT(func(text string) (string, error) {
-		_, err := allowlistpublish.Open(ctx.Context(), text, check)
-		return text, err
-	}).(pulumi.StringOutput)
-	before := map[string][]pulumi.Resource{}
-	for _, f := range allowlistpublish.Files(args.Partners, args.Prefix, args.Signer != nil) {
-		content := checked.ApplyT(func(text string) (string, error) {
-			document, err := allowlistpublish.Open(ctx.Context(), text, nil)
-			if err != nil {
-				return "", err
-			}
-			return allowlistpublish.Content(f, document, args.Signer)
-		}).(pulumi.StringOutput)
-		object, err := s3.NewBucketObjectv2(ctx, "allowlistpublish-object-"+f.Partner+"-"+f.Name, &s3.BucketObjectv2Args{
-			Bucket: p.BucketName, Key: pulumi.String(f.Key), Content: content, ContentType: pulumi.String(f.ContentType),
+// createObjects puts every file in its place.
+func (args *Args) createObjects(ctx *pulumi.Context, p *Publication) (err error) {
+	put := func(name string, f allowlistpublish.File, content pulumi.StringInput, opts ...pulumi.ResourceOption) (pulumi.Resource, error) {
+		return s3.NewBucketObjectv2(ctx, name, &s3.BucketObjectv2Args{
+			Bucket: p.BucketName, Key: pulumi.String(f.Key), Content: content.ToStringOutput(), ContentType: pulumi.String(f.ContentType),
 			CacheControl: pulumi.String("no-cache"), ServerSideEncryption: pulumi.String("AES256"),
 			// An object takes ten tags at most. Amazon S3 user guide, "Categorizing your objects using tags", 2026.
 			OverrideProvider: s3.BucketObjectv2OverrideProviderArgs{DefaultTags: s3.BucketObjectv2OverrideProviderDefaultTagsArgs{Tags: pulumi.StringMap{}}},
-		}, pulumi.Parent(p), pulumi.DependsOn(slices.Concat(before[f.Partner], p.guards)))
-		if err != nil {
-			return err
-		}
-		before[f.Partner] = append(before[f.Partner], object)
+		}, append(opts, pulumi.Parent(p))...)
 	}
-	return nil
+	p.Document, err = args.Objects(ctx, p.guards, put)
+	return err
 }
