@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sallyport/sallyport/internal/golden"
 	"github.com/sallyport/sallyport/test/standin/aws"
@@ -20,25 +19,6 @@ const (
 	eipKind    = "aws:ec2/eip:Eip"
 	routeKind  = "aws:ec2/route:Route"
 )
-
-// operation is one thing that a user or an accident does to a stack.
-type operation struct {
-	name string
-	// edit changes the stack file, nil for none.
-	edit func(config map[string]any)
-	// days pass before it.
-	days int
-	// before happens to the world.
-	before func(s *cloudStack)
-	// run does it; nil is up.
-	run func(s *cloudStack) []string
-	// restarts says that running instances are replaced or ended; otherwise all of them must live on.
-	restarts bool
-	// ends says that the stack is gone or half gone afterwards, so that no further run can be clean.
-	ends bool
-	// after checks the world.
-	after func(s *cloudStack)
-}
 
 // setZones edits every part of the stack file that speaks of zones.
 func setZones(zones ...string) func(map[string]any) {
@@ -61,24 +41,12 @@ func setZones(zones ...string) func(map[string]any) {
 	}
 }
 
-func anyList[T any](values []T) []any {
-	out := make([]any, len(values))
-	for i, v := range values {
-		out[i] = v
-	}
-	return out
-}
-
-func setSpare(n int) func(map[string]any) {
-	return func(config map[string]any) { config["sallyport:proxies"] = map[string]any{"sparePerZone": n} }
-}
-
-// operations of stack aws-prod. Each goes on from the one before.
-var prodOperations = []operation{
+// awsOperations of stack aws-prod. Each goes on from the one before.
+var awsOperations = []operation{
 	{name: "up"},
 	{name: "change-a-destination", edit: func(config map[string]any) {
 		config["sallyport:destinations"].([]any)[1].(map[string]any)["hosts"] = []any{"api.ledger.example.net", "login.ledger.example.net"}
-	}, after: untouchedInstances},
+	}, after: func(s *cloudStack) { s.documentHas(objectKind, "login.ledger.example.net") }},
 	{name: "change-the-image", edit: func(config map[string]any) {
 		config["sallyport:aws"].(map[string]any)["fleet"].(map[string]any)["digest"] = "sha256:" + strings.Repeat("c0de", 16)
 	}, restarts: true, after: func(s *cloudStack) { s.oneAtATime(6) }},
@@ -102,70 +70,10 @@ var prodOperations = []operation{
 	{name: "add-a-zone-after-the-notice", days: 15},
 	{name: "remove-a-zone", restarts: true, edit: setZones("eu-west-1a", "eu-west-1c", "eu-west-1d")},
 	{name: "refresh-after-drift", before: drift, run: func(s *cloudStack) []string { return s.must("up", "--refresh") }, after: mended},
-	{name: "destroy-with-protection", ends: true, run: func(s *cloudStack) []string {
-		r := s.Pulumi("destroy")
-		if r.Err == nil || !strings.Contains(r.Output, "protected") {
-			s.t.Errorf("destroy: %v, want it refused because of protected addresses\n%s", r.Err, r.Output)
-		}
-		return r.Touched
-	}},
+	{name: "destroy-with-protection", ends: true, run: destroyRefused},
 	{name: "destroy-all-but-the-addresses", ends: true, restarts: true, run: func(s *cloudStack) []string {
 		return s.must("destroy", "--exclude-protected")
-	}, after: func(s *cloudStack) {
-		s.look(func(state *world.State) {
-			for _, o := range state.All() {
-				if !o.Foreign && o.Type != eipKind {
-					s.t.Errorf("left behind: %s %s", o.Type, o.ID)
-				}
-			}
-		})
-	}},
-}
-
-// untouchedInstances checks that the change was one of the routes document only.
-func untouchedInstances(s *cloudStack) {
-	s.look(func(state *world.State) {
-		for _, o := range state.All(objectKind) {
-			if !strings.Contains(o.String("content"), "login.ledger.example.net") {
-				s.t.Error("the routes document does not have the new host")
-			}
-		}
-	})
-}
-
-// oneAtATime checks in the journal that the last operation took n slots out of service and brought them back, never two at once.
-func (s *cloudStack) oneAtATime(n int) {
-	s.t.Helper()
-	events, err := s.World.Journal()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	out, most, back := map[string]bool{}, 0, 0
-	for _, e := range events {
-		if e.Type != groupKind {
-			continue
-		}
-		switch e.Op {
-		case "begin-delete", "begin-update":
-			out[e.Name] = true
-			most = max(most, len(out))
-		case "create", "update":
-			if out[e.Name] {
-				delete(out, e.Name)
-				back++
-			}
-		}
-	}
-	if most != 1 || back != n || len(out) != 0 {
-		s.t.Errorf("%d slots came back, at most %d were out of service at once, %d still are; want %d, 1, 0", back, most, len(out), n)
-	}
-}
-
-// lowest is the object of a type with the lowest value of a property: the order of creation is no one's to rely on.
-func lowest(state *world.State, kind, property string) *world.Object {
-	return slices.MinFunc(state.All(kind), func(a, b *world.Object) int {
-		return strings.Compare(fmt.Sprint(a.Props[property]), fmt.Sprint(b.Props[property]))
-	})
+	}, after: onlyAddressesLeft},
 }
 
 // slotOf is the tag of an address that says what it is for.
@@ -173,17 +81,6 @@ func slotOf(o *world.Object) string {
 	tags, _ := o.Props["tags"].(map[string]any)
 	slot, _ := tags["sallyport:slot"].(string)
 	return slot
-}
-
-// running are the instances with their groups.
-func (s *cloudStack) running() map[string]string {
-	out := map[string]string{}
-	s.look(func(state *world.State) {
-		for _, o := range state.All("aws:ec2/instance:Instance") {
-			out[o.ID] = o.String("autoscalingGroup")
-		}
-	})
-	return out
 }
 
 // drift is what somebody did by hand: a route deleted, an alarm deleted, a security group's rule widened, a tag removed.
@@ -216,60 +113,9 @@ func mended(s *cloudStack) {
 	})
 }
 
-// TestOperationsOnAWSProd does to one stack, one after the other, what happens to it in its life. For each operation the exact
-// list of touched resources is a golden file; no public IP is ever released, replaced or moved; a further run finds nothing to do.
 func TestOperationsOnAWSProd(t *testing.T) {
 	t.Parallel()
-	s := newAWS(t, "aws-prod", nil)
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, op := range prodOperations {
-		now = now.AddDate(0, 0, op.days)
-		passed := t.Run(op.name, func(t *testing.T) {
-			inner := *s
-			env := *s.environment
-			env.t, inner.environment = t, &env
-			inner.Env = []string{"SALLYPORT_NOW=" + now.Format(time.RFC3339)}
-			operate(t, &inner, op)
-		})
-		if !passed {
-			t.Fatalf("%s: what follows would show nothing", op.name)
-		}
-	}
-}
-
-func operate(t *testing.T, s *cloudStack, op operation) {
-	start := time.Now()
-	published, running := s.publicIPs(), s.running()
-	if op.before != nil {
-		op.before(s)
-	}
-	if op.edit != nil {
-		op.edit(s.config)
-		if err := s.Configure(render(t, s.config)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run := op.run
-	if run == nil {
-		run = func(s *cloudStack) []string { return s.must("up") }
-	}
-	touched := run(s)
-	golden.Check(t, "aws-prod/"+op.name+".golden", lines(touched))
-	s.kept(published)
-	if op.after != nil {
-		op.after(s)
-	}
-	if after := s.running(); !op.restarts {
-		for id, group := range running {
-			if after[id] != group {
-				t.Errorf("instance %s of %s was ended", id, group)
-			}
-		}
-	}
-	if !op.ends {
-		s.unchanged()
-	}
-	t.Logf("%s with the run after it", time.Since(start).Round(100*time.Millisecond))
+	inOneLife(t, newStack(t, "aws-prod", nil), awsOperations)
 }
 
 // TestExistingAddressesAreUsedAsTheyAre starts with Elastic IPs that partners know already: they are used as they are, and none is
@@ -277,7 +123,7 @@ func operate(t *testing.T, s *cloudStack, op operation) {
 func TestExistingAddressesAreUsedAsTheyAre(t *testing.T) {
 	t.Parallel()
 	existing := map[string]any{}
-	s := newAWS(t, "aws-dev", func(config map[string]any) {
+	s := newStack(t, "aws-dev", func(config map[string]any) {
 		existing["nat-eu-west-1a-1"], existing["proxy-eu-west-1a-1-1"] = "eipalloc-0123456789abcdef1", "eipalloc-0123456789abcdef2"
 		config["sallyport:aws"].(map[string]any)["addresses"] = map[string]any{"existing": existing}
 	})

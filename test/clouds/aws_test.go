@@ -4,90 +4,43 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/sallyport/sallyport/test/standin/aws"
+	"github.com/sallyport/sallyport/test/standin/awshttp"
+	"github.com/sallyport/sallyport/test/standin/engine"
 	"github.com/sallyport/sallyport/test/standin/world"
 )
 
-// infra is the program of every stack.
-const infra = "./infra"
-
-// stackFile reads a stack file of the repository as a tree.
-func stackFile(t *testing.T, name string) map[string]any {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "stacks", "Pulumi."+name+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Config map[string]any }
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	file.Config["sallyport:preflight"] = "off" // it asks the real AWS
-	return file.Config
-}
-
-// at is a part of a tree, which must be there.
-func at[T any](t *testing.T, tree map[string]any, path ...string) T {
-	t.Helper()
-	var here any = tree
-	for _, key := range path {
-		object, ok := here.(map[string]any)
-		if !ok {
-			t.Fatalf("%v: no object above %s", path, key)
+var awsCloud = cloud{
+	section: "sallyport:aws", address: eipKind, group: groupKind, instance: "aws:ec2/instance:Instance",
+	settings: world.Settings{EIPs: 400, EIPsPerNat: 8},
+	seed: func(s *cloudStack) {
+		vpc := at[map[string]any](s.t, s.config, "sallyport:aws", "vpc")
+		if _, existing := vpc["id"]; existing {
+			if err := aws.Seed(s.World, existingNetwork(s.t, at[string](s.t, s.config, "sallyport:aws", "region"), vpc)); err != nil {
+				s.t.Fatal(err)
+			}
 		}
-		here = object[key]
-	}
-	value, ok := here.(T)
-	if !ok {
-		t.Fatalf("%v is a %T", path, here)
-	}
-	return value
-}
-
-func render(t *testing.T, config map[string]any) string {
-	t.Helper()
-	text, err := yaml.Marshal(map[string]any{"config": config})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// cloudStack is an environment with its stack file as a tree, to change and apply.
-type cloudStack struct {
-	*environment
-	config map[string]any
-}
-
-// newAWS makes a stack of a stack file, in a world in which the network it names exists.
-func newAWS(t *testing.T, name string, edit func(config map[string]any)) *cloudStack {
-	t.Helper()
-	config := stackFile(t, name)
-	if edit != nil {
-		edit(config)
-	}
-	s := &cloudStack{environment: newEnvironment(t, name, infra, render(t, config)), config: config}
-	s.Env = []string{"SALLYPORT_NOW=2026-01-01T00:00:00Z"}
-	s.change(func(state *world.State) error {
-		state.Settings = world.Settings{EIPs: 400, EIPsPerNat: 8}
-		return nil
-	})
-	vpc := at[map[string]any](t, config, "sallyport:aws", "vpc")
-	if _, existing := vpc["id"]; existing {
-		if err := aws.Seed(s.World, existingNetwork(t, at[string](t, config, "sallyport:aws", "region"), vpc)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return s
+	},
+	slot: slotOf,
+	of:   func(o *world.Object) string { return o.String("autoscalingGroup") },
+	image: func(config map[string]any, digest string) {
+		config["sallyport:aws"].(map[string]any)["fleet"].(map[string]any)["digest"] = digest
+	},
+	reach: func(s *cloudStack) {
+		api := httptest.NewServer(&awshttp.Server{World: s.World})
+		s.t.Cleanup(api.Close)
+		s.Env = append(s.Env, "AWS_ENDPOINT_URL="+api.URL, "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=example",
+			"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/nonexistent", "AWS_SHARED_CREDENTIALS_FILE=/nonexistent")
+	},
+	remove: func(state *world.State, o *world.Object) error {
+		tx := &engine.Tx{State: state, Package: aws.Package(), Region: "eu-west-1"}
+		return tx.Delete(tx.Package.Kinds[o.Type], o.ID)
+	},
 }
 
 // existingNetwork is the network that a stack file names, with the subnets one after the other in its first block.
@@ -121,17 +74,3 @@ func subnetOf(block netip.Prefix, n int) netip.Prefix {
 	binary.BigEndian.PutUint32(four[:], base)
 	return netip.PrefixFrom(netip.AddrFrom4(four), 24)
 }
-
-// apply writes the stack file and brings the stack up.
-func (s *cloudStack) apply(edit func(config map[string]any)) []string {
-	s.t.Helper()
-	if edit != nil {
-		edit(s.config)
-	}
-	if err := s.Configure(render(s.t, s.config)); err != nil {
-		s.t.Fatal(err)
-	}
-	return s.must("up")
-}
-
-func lines(touched []string) string { return strings.Join(touched, "\n") + "\n" }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,10 +32,22 @@ func (s *cloudStack) census() map[string]int {
 // intended is what a world must hold, counted in one that was made without any fault.
 func intended(t *testing.T, name string) map[string]int {
 	t.Helper()
-	s := newAWS(t, name, nil)
-	s.apply(nil)
-	return s.census()
+	once, _ := counted.LoadOrStore(name, sync.OnceValue(func() map[string]int {
+		s := newStack(t, name, complete)
+		s.apply(nil)
+		return s.census()
+	}))
+	return once.(func() map[string]int)()
 }
+
+// complete gives a stack an image where its file leaves it out, so that it has machines.
+func complete(config map[string]any) {
+	c := clouds[config["sallyport:cloud"].(string)]
+	c.image(config, "sha256:"+strings.Repeat("5a11f047", 8))
+}
+
+// counted are the counts of intended, by stack, each made when first asked for.
+var counted sync.Map
 
 // same compares a world with the intended one, and checks that no address is without the tag that finds it again.
 func (s *cloudStack) same(want map[string]int) {
@@ -53,8 +66,8 @@ func (s *cloudStack) same(want map[string]int) {
 	}
 	slots := map[string]string{}
 	s.look(func(state *world.State) {
-		for _, o := range state.All(eipKind) {
-			slot := slotOf(o)
+		for _, o := range addresses(state) {
+			slot := s.slot(o)
 			if slot == "" || slots[slot] != "" {
 				s.t.Errorf("address %s has slot %q, as %q has", o.ID, slot, slots[slot])
 			}
@@ -63,29 +76,34 @@ func (s *cloudStack) same(want map[string]int) {
 	})
 }
 
+// small are the stacks, one of each cloud, in which every single resource is made to fail.
+var small = []string{"aws-dev", "gcp-dev"}
+
 // TestEveryCreateFailsOnce lets the first attempt to create every single resource fail: without effect, as a throttled request
 // does, and with the resource made and then reported as failed, as one that does not become ready. `pulumi up` again is all
 // it takes, and nothing is made twice.
 func TestEveryCreateFailsOnce(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []world.Mode{world.Before, world.Partial} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			want := intended(t, "aws-dev")
-			s := newAWS(t, "aws-dev", nil)
-			s.faults(world.Fault{ID: "each", Op: "create", Each: true, Mode: mode})
-			failed := s.upUntilItWorks("each", nil)
-			creates := 0
-			for kind := range want {
-				creates += want[kind]
-			}
-			if failed != creates {
-				t.Errorf("%d creates failed once, want all %d", failed, creates)
-			}
-			s.same(want)
-			s.kept(nil)
-			s.unchanged()
-		})
+	for _, name := range small {
+		for mode, flags := range map[world.Mode][]string{world.Before: nil, world.Partial: {"--continue-on-error"}} {
+			t.Run(name+"/"+string(mode), func(t *testing.T) {
+				t.Parallel()
+				want := intended(t, name)
+				s := newStack(t, name, complete)
+				s.faults(world.Fault{ID: "each", Op: "create", Each: true, Mode: mode})
+				failed := s.upUntilItWorks("each", nil, flags...)
+				creates := 0
+				for kind := range want {
+					creates += want[kind]
+				}
+				if failed != creates {
+					t.Errorf("%d creates failed once, want all %d", failed, creates)
+				}
+				s.same(want)
+				s.kept(nil)
+				s.unchanged()
+			})
+		}
 	}
 }
 
@@ -126,21 +144,26 @@ func (s *cloudStack) upUntilItWorks(fault string, recovery func(), flags ...stri
 // TestUpdatesAndDeletesFailOnce lets the first attempt to change, then to delete, every resource of a change of the image fail.
 func TestUpdatesAndDeletesFailOnce(t *testing.T) {
 	t.Parallel()
-	s := newAWS(t, "aws-dev", nil)
-	s.apply(nil)
-	want, before := s.census(), s.publicIPs()
-	for i, op := range []string{"update", "delete"} {
-		s.faults(world.Fault{ID: op, Op: op, Each: true, Mode: world.Before})
-		s.config["sallyport:aws"].(map[string]any)["fleet"].(map[string]any)["digest"] = "sha256:" + strings.Repeat(fmt.Sprintf("%04x", i), 16)
-		if err := s.Configure(render(t, s.config)); err != nil {
-			t.Fatal(err)
-		}
-		s.upUntilItWorks(op, nil)
-		if events, err := s.World.Journal(); err != nil || !slices.ContainsFunc(events, func(e world.Event) bool { return e.Fault == op }) {
-			t.Errorf("no %s met the fault: %v", op, err)
-		}
-		s.same(want)
-		s.kept(before)
-		s.unchanged()
+	for _, name := range small {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t, name, complete)
+			s.apply(nil)
+			want, before := s.census(), s.publicIPs()
+			for i, op := range []string{"update", "delete"} {
+				s.faults(world.Fault{ID: op, Op: op, Each: true, Mode: world.Before})
+				s.image(s.config, "sha256:"+strings.Repeat(fmt.Sprintf("%04x", i), 16))
+				if err := s.Configure(render(t, s.config)); err != nil {
+					t.Fatal(err)
+				}
+				s.upUntilItWorks(op, nil)
+				if events, err := s.World.Journal(); err != nil || !slices.ContainsFunc(events, func(e world.Event) bool { return e.Fault == op }) {
+					t.Errorf("no %s met the fault: %v", op, err)
+				}
+				s.same(want)
+				s.kept(before)
+				s.unchanged()
+			}
+		})
 	}
 }

@@ -5,7 +5,7 @@ import "testing"
 // A program that fails still replaces the stack's outputs (sdk/v3/go/pulumi/run.go). Without the allow list of the last update the
 // next one would take every public IP for new, and partners would lose their notice.
 func TestAFailedProgramKeepsTheAllowlist(t *testing.T) {
-	s := newAWS(t, "aws-dev", nil)
+	s := newStack(t, "aws-dev", nil)
 	s.must("up")
 	list := func() string {
 		r := s.Command("tools/pulumi.sh", "stack", "output", "allowlist", "--json", "--stack", s.Name)

@@ -34,10 +34,10 @@ func withPolicies(t *testing.T, stack string) []string {
 }
 
 func TestShippedStacksPassThePolicies(t *testing.T) {
-	for _, name := range []string{"aws-prod", "aws-dev", "bedrock"} {
+	for _, name := range []string{"aws-prod", "aws-dev", "bedrock", "gcp-prod", "gcp-dev", "rapido"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAWS(t, name, nil)
+			s := newStack(t, name, nil)
 			r := s.Pulumi(append([]string{"preview"}, withPolicies(t, name)...)...)
 			if r.Err != nil || !strings.Contains(r.Output, "sallyport@v") {
 				t.Fatalf("%v\n%s", r.Err, r.Output)

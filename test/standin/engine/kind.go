@@ -32,6 +32,8 @@ type Kind struct {
 	Autoname string
 	// NameLimit is the longest name the cloud takes, in bytes; 0 means 255.
 	NameLimit int
+	// Overwrites is set if making what exists already makes it what is asked for, as with the object of a bucket or a right of a member.
+	Overwrites bool
 	// Named is set if the program always chooses the id, so that a replacement with the same id has to delete first.
 	Named bool
 	// Defaults are what the cloud fills in.

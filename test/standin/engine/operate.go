@@ -42,7 +42,9 @@ func (tx *Tx) Create(k *Kind, in Props) (*Object, error) {
 	} else {
 		o.ID = k.Prefix + Hex(17)
 	}
-	if tx.Find(k.Token, o.ID) != nil {
+	if there := tx.Find(k.Token, o.ID); there != nil && k.Overwrites {
+		o.Born = there.Born
+	} else if there != nil {
 		return nil, fmt.Errorf("%s %q already exists (EntityAlreadyExists)", k.Token, o.ID)
 	}
 	return o, tx.apply(k, o, nil)

@@ -198,3 +198,6 @@ func holder(state *world.State, address *object) *object {
 	}
 	return nil
 }
+
+// UserOf returns what uses a static address, nil if nothing does.
+func UserOf(state *world.State, address *world.Object) *world.Object { return holder(state, address) }

@@ -6,9 +6,10 @@ import (
 	"github.com/sallyport/sallyport/test/standin/engine"
 )
 
-// members is a right of a member, none of which can change.
+// members is a right of a member, none of which can change. The provider reads the policy, adds the member and writes it back: to give
+// a right twice is to give it once.
 func members(token, of, kindOf string) kind {
-	k := kind{Token: token, ID: joined("/", of, "role", "member"), Replace: []string{"*"}}
+	k := kind{Token: token, Overwrites: true, ID: joined("/", of, "role", "member"), Replace: []string{"*"}}
 	if kindOf != "" {
 		k.Refs = []ref{{Path: of, Kinds: []string{kindOf}, Weak: true}}
 	}
@@ -27,16 +28,20 @@ func accessKinds() []kind {
 			Token: bucketKind, Autoname: "name", NameLimit: 63, Tagged: true, ID: joined("", "name"), Replace: []string{"name", "location", "project", "enableObjectRetention"},
 			Outputs: func(_ *tx, o, _ *object) { o.Props["url"] = "gs://" + o.ID },
 			Delete: func(tx *tx, o *object) error {
-				if inside := tx.By(bucketObjectKind, "bucket", o.ID); inside != nil && !engine.Flag(o.Props, "forceDestroy") {
-					return fmt.Errorf("googleapi: Error 409: The bucket you tried to delete is not empty, conflict (%s)", inside.ID)
+				for inside := tx.By(bucketObjectKind, "bucket", o.ID); inside != nil; inside = tx.By(bucketObjectKind, "bucket", o.ID) {
+					if !engine.Flag(o.Props, "forceDestroy") {
+						return fmt.Errorf("googleapi: Error 409: The bucket you tried to delete is not empty, conflict (%s)", inside.ID)
+					}
+					tx.Remove(inside)
 				}
 				return nil
 			},
 		},
 		{
 			// That new content needs a new object is the cautious reading of the provider's documentation, which does not say; with
-			// the name given, the old object is then deleted first.
-			Token: bucketObjectKind, Autoname: "name", ID: joined("-", "bucket", "name"), Replace: []string{"bucket", "name", "content", "source", "contentType", "cacheControl", "metadata"},
+			// the name given, the old object is then deleted first. An upload replaces what has the name (Cloud Storage, "Objects:
+			// insert", 2024-08).
+			Token: bucketObjectKind, Overwrites: true, Autoname: "name", ID: joined("-", "bucket", "name"), Replace: []string{"bucket", "name", "content", "source", "contentType", "cacheControl", "metadata"},
 			Refs: []ref{{Path: "bucket", Kinds: []string{bucketKind}, Weak: true}},
 			Outputs: func(tx *tx, o, _ *object) {
 				tx.Sequence++
