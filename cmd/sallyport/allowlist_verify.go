@@ -153,9 +153,14 @@ func (v verification) findings(command *cobra.Command) (findings []verify.Findin
 
 func (v verification) view(ctx context.Context) (verify.View, error) {
 	if v.settings.Cloud == stack.CloudGCP {
-		return gcpview.New(ctx, v.settings.GCP.Project, v.settings.GCP.Region)
+		g := v.settings.GCP
+		place := gcpview.Place{Region: g.Region, Project: g.Project, Brought: g.Addresses.Existing}
+		if g.Network.Existing != nil {
+			place.Network = g.Network.Existing.Project
+		}
+		return gcpview.New(ctx, place)
 	}
-	return awsview.New(ctx, v.settings.AWS.Region)
+	return awsview.New(ctx, v.settings.AWS.Region, v.settings.AWS.Addresses.Existing)
 }
 
 // seenInLab is what the lab's partners saw since they started. Only those whose allow list is at stake are asked; one that plays a

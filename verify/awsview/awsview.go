@@ -1,4 +1,5 @@
-// Package awsview reads which Elastic IPs belong to a stack, by their tags.
+// Package awsview reads which Elastic IPs belong to a stack, by their tags; those that were brought to it have none and are known by
+// their allocations.
 package awsview
 
 import (
@@ -19,10 +20,12 @@ import (
 type View struct {
 	region, endpoint string
 	config           aws.Config
+	brought          map[string]string // names of addresses, by allocation
 }
 
-// New looks for credentials. Endpoint and profile come from the environment, as the AWS SDK has it.
-func New(ctx context.Context, region string) (*View, error) {
+// New looks for credentials. Endpoint and profile come from the environment, as the AWS SDK has it. Brought are the allocations that
+// the stack file gives to addresses of the stack (aws.addresses.existing), by the name of the address; may be nil.
+func New(ctx context.Context, region string, brought map[string]string) (*View, error) {
 	config, err := awsapi.Config(ctx, region)
 	if err != nil {
 		return nil, err
@@ -31,7 +34,11 @@ func New(ctx context.Context, region string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{region: region, endpoint: endpoint, config: config}, nil
+	v := &View{region: region, endpoint: endpoint, config: config, brought: map[string]string{}}
+	for name, allocation := range brought {
+		v.brought[allocation] = name
+	}
+	return v, nil
 }
 
 // addressList is the answer of DescribeAddresses, as far as it matters.
@@ -56,7 +63,11 @@ func (v *View) Addresses(ctx context.Context, stack string) ([]verify.Address, e
 		return nil, err
 	}
 	var list addressList // all of them: DescribeAddresses has no pages
-	if err := v.query(ctx, "DescribeAddresses", url.Values{"Filter.1.Name": {"tag:" + allowlist.TagStack}, "Filter.1.Value.1": {stack}}, &list); err != nil {
+	filter := url.Values{"Filter.1.Name": {"tag:" + allowlist.TagStack}, "Filter.1.Value.1": {stack}}
+	if len(v.brought) > 0 {
+		filter = nil
+	}
+	if err := v.query(ctx, "DescribeAddresses", filter, &list); err != nil {
 		return nil, err
 	}
 	var found []verify.Address
@@ -65,14 +76,18 @@ func (v *View) Addresses(ctx context.Context, stack string) ([]verify.Address, e
 		for _, tag := range a.Tags {
 			tags[tag.Key] = tag.Value
 		}
-		if tags[allowlist.TagStack] != stack {
+		name, brought := v.brought[a.AllocationID]
+		if !brought && tags[allowlist.TagStack] != stack {
 			continue
+		}
+		if !brought {
+			name = tags[allowlist.TagSlot]
 		}
 		ip, err := netip.ParseAddr(a.PublicIP)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: public IP: %w", awsapi.Place(v.region), a.AllocationID, err)
 		}
-		found = append(found, verify.Address{IP: ip, ID: a.AllocationID, Name: tags[allowlist.TagSlot], Carries: gateways[a.AllocationID] || a.InstanceID != ""})
+		found = append(found, verify.Address{IP: ip, ID: a.AllocationID, Name: name, Carries: gateways[a.AllocationID] || a.InstanceID != ""})
 	}
 	return found, nil
 }

@@ -30,7 +30,7 @@ func TestTheStacksAddressesAreReadByTag(t *testing.T) {
 		},
 		NatGateways: []fakeaws.NatGateway{{ID: "nat-0", Addresses: []string{"eipalloc-5"}}, {ID: "nat-1", Addresses: []string{"eipalloc-9", "eipalloc-1"}}},
 	})
-	view, err := New(context.Background(), "eu-west-1")
+	view, err := New(context.Background(), "eu-west-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +45,26 @@ func TestTheStacksAddressesAreReadByTag(t *testing.T) {
 	}
 }
 
+func TestAddressesThatWereBroughtAreKnownByTheirAllocation(t *testing.T) {
+	fakeaws.Start(t, fakeaws.Account{Region: "eu-west-1", Addresses: []fakeaws.Address{
+		{ID: "eipalloc-1", IP: "198.51.100.1", Tags: tags("prod", "nat-a-1")}, {ID: "eipalloc-5", IP: "198.51.100.5"}, {ID: "eipalloc-6", IP: "198.51.100.6"},
+	}})
+	view, err := New(context.Background(), "eu-west-1", map[string]string{"nat-b-1": "eipalloc-5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := view.Addresses(context.Background(), "prod")
+	want := []verify.Address{
+		{IP: netip.MustParseAddr("198.51.100.1"), ID: "eipalloc-1", Name: "nat-a-1"}, {IP: netip.MustParseAddr("198.51.100.5"), ID: "eipalloc-5", Name: "nat-b-1"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
 func TestARefusalIsAnErrorAndNoEmptyAccount(t *testing.T) {
 	server := fakeaws.Start(t, fakeaws.Account{Region: "eu-west-1"})
-	view, err := New(context.Background(), "eu-west-1")
+	view, err := New(context.Background(), "eu-west-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +78,7 @@ func TestARefusalIsAnErrorAndNoEmptyAccount(t *testing.T) {
 
 func TestThrottledCallsAreMadeAgain(t *testing.T) {
 	server := fakeaws.Start(t, fakeaws.Account{Region: "eu-west-1", Addresses: []fakeaws.Address{{ID: "eipalloc-1", IP: "198.51.100.1", Tags: tags("prod", "nat-a-1")}}})
-	view, err := New(context.Background(), "eu-west-1")
+	view, err := New(context.Background(), "eu-west-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

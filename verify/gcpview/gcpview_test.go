@@ -35,7 +35,7 @@ func project() fakegcp.Project {
 
 func TestTheStacksAddressesAreReadByLabel(t *testing.T) {
 	fakegcp.Start(t, project())
-	view, err := New(context.Background(), "project-1", "europe-west1")
+	view, err := New(context.Background(), Place{Project: "project-1", Region: "europe-west1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +49,35 @@ func TestTheStacksAddressesAreReadByLabel(t *testing.T) {
 	}
 }
 
+func TestAddressesThatWereBroughtAreKnownByTheirName(t *testing.T) {
+	fakegcp.Start(t, project())
+	view, err := New(context.Background(), Place{Project: "project-1", Network: "project-1", Region: "europe-west1", Brought: map[string]string{"nat-3": "bare"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := view.Addresses(context.Background(), "prod")
+	if err != nil || len(got) != 3 || got[2] != (verify.Address{IP: netip.MustParseAddr("198.51.100.4"), ID: "bare", Name: "nat-3"}) {
+		t.Errorf("%v %+v", err, got)
+	}
+}
+
+// The NAT's addresses of a Shared VPC are in the host project. The stand-in has one project: what is asked of the other is refused, and
+// that is an error.
+func TestTheNetworksProjectIsAskedToo(t *testing.T) {
+	fakegcp.Start(t, project())
+	view, err := New(context.Background(), Place{Project: "project-1", Network: "host", Region: "europe-west1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := view.Addresses(context.Background(), "prod"); err == nil || got != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestARefusalIsAnErrorAndNoEmptyProject(t *testing.T) {
 	server := fakegcp.Start(t, project())
 	server.Fail("/addresses", fakegcp.Denied("compute.addresses.list", "projects/project-1"))
-	view, err := New(context.Background(), "project-1", "europe-west1")
+	view, err := New(context.Background(), Place{Project: "project-1", Region: "europe-west1"})
 	if err != nil {
 		t.Fatal(err)
 	}
