@@ -286,6 +286,18 @@ func TestRotationNeedsAnIPThatMayTakeOver(t *testing.T) {
 	b.is("nat-1 retired", "nat-reserve-1@nat-1 active", "nat-reserve-2 reserved")
 }
 
+// Nobody updated for weeks after the drain was written: the IP carries traffic until the update, so that update cannot call it retired.
+func TestAnIPIsNotRetiredInTheUpdateThatTakesItOffTheTraffic(t *testing.T) {
+	b := newBench(t, "nat-1")
+	b.in.Reserve[KindNat] = 1
+	b.up(0)
+	b.in.Rules.Records["nat-1"] = Record{Draining: after(20)}
+	b.up(90)
+	b.is("nat-1 draining", "nat-reserve-1@nat-1 active", "nat-reserve-2 reserved")
+	b.up(90)
+	b.is("nat-1 retired", "nat-reserve-1@nat-1 active", "nat-reserve-2 reserved")
+}
+
 func TestReleaseComesAfterTheDrainAndInTwoUpdates(t *testing.T) {
 	b := newBench(t, "nat-1", "nat-2")
 	b.up(0)

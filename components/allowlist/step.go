@@ -108,13 +108,17 @@ func (d *deriver) announce(l *Life, expected time.Time) {
 	l.Dates.Announced = first(d.record(l.Name).Announced, l.Dates.Announced, d.in.Now)
 }
 
-// drainStep retires an address whose drain is over.
+// drainStep retires an address whose drain is over, and that the last document did not have in use any more.
 func (d *deriver) drainStep(l *Life) {
 	r := d.record(l.Name)
 	l.Dates.Draining = first(d.drained(l), l.Dates.Draining, d.in.Now)
 	end := l.Dates.Draining.Add(d.in.Rules.Drain)
 	if d.passed(r.Retired) && r.Retired.Before(end) {
 		d.list.Addf(d.at(l.Name, "retired"), day(r.Retired), "wait, or lower allowlist.drain", "must not come before %s, the end of the drain", day(end))
+	}
+	if d.lastState(l.Name) == StateActive { // this update takes it off the traffic: it is too early to say that it carries nothing
+		l.Dates.Expected = latest(latest(end, r.Retired), d.in.Now)
+		return
 	}
 	if !end.After(d.in.Now) && !r.Retired.After(d.in.Now) {
 		l.State, l.Dates.Retired = StateRetired, latest(end, r.Retired)
@@ -129,7 +133,7 @@ func (d *deriver) release(l *Life) {
 	if !d.passed(r.Released) {
 		return
 	}
-	if told := d.toldRetired(l.Name); !told || l.State != StateRetired {
+	if d.lastState(l.Name) != StateRetired || l.State != StateRetired {
 		remedy := "retire it first: one update has to say so to the partners"
 		if l.State == StateDraining {
 			remedy = "it is retired from " + day(l.Dates.Expected) + " on"
@@ -140,16 +144,17 @@ func (d *deriver) release(l *Life) {
 	l.Release = true
 }
 
-func (d *deriver) toldRetired(name string) bool {
+// lastState is what the last document called an address, empty if it had it not.
+func (d *deriver) lastState(name string) State {
 	if d.in.Previous == nil {
-		return false
+		return ""
 	}
 	for _, e := range d.in.Previous.Entries {
 		if e.address() == name {
-			return e.State == StateRetired
+			return e.State
 		}
 	}
-	return false
+	return ""
 }
 
 // listed joins names for a sentence.
