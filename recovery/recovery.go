@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// Thing is a resource that exists in the cloud with the stack's tag.
+// Thing is a resource that exists in the cloud with the stack's tag, or with a name that only the stack gives.
 type Thing struct {
 	// Type is the Pulumi type token, as "aws:ec2/eip:Eip".
 	Type string
@@ -53,6 +53,13 @@ type Step struct {
 		Type   string         `json:"type"`
 		Inputs map[string]any `json:"inputs"`
 	} `json:"newState"`
+}
+
+// Creates says whether a preview would create a resource of a type under the cloud's own name of it.
+func (p Preview) Creates(kind, name string) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+		return s.Op == "create" && s.NewState.Type == kind && NameIn(s.NewState.Inputs) == name
+	})
 }
 
 // Pair is a thing with the resource of the program that it is.
@@ -144,9 +151,22 @@ func (t Thing) resource(creates map[string]map[string]any) string {
 	return fit[0]
 }
 
+// naming are the inputs by which programs name what they create. A resource has one of them at most.
+var naming = []string{"name", "bucket", "accountId", "repositoryId", "responsePolicyName", "displayName"}
+
+// NameIn is the cloud's own name of what would be created; empty if the program does not choose it.
+func NameIn(inputs map[string]any) string {
+	for _, key := range naming {
+		if name, ok := inputs[key].(string); ok {
+			return name
+		}
+	}
+	return ""
+}
+
 // is says whether a thing is a resource: by its own name, or by tags that say more than whose it is.
 func (t Thing) is(name string, inputs map[string]any) bool {
-	if t.Name != "" && (inputs["name"] == t.Name || inputs["bucket"] == t.Name || made.ReplaceAllString(t.Name, "") == name && made.MatchString(t.Name)) {
+	if t.Name != "" && (NameIn(inputs) == t.Name || made.ReplaceAllString(t.Name, "") == name && made.MatchString(t.Name)) {
 		return true
 	}
 	wanted := tagsOf(inputs["tags"])

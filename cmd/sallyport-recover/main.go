@@ -1,19 +1,19 @@
-// Command sallyport-recover takes over what a killed or failed update made on AWS and could not write down:
+// Command sallyport-recover takes over what a killed or failed update made on AWS or GCP and could not write down:
 //
 //	sallyport-recover [-dry-run] STACK
 //
 // An update that is killed, or that never hears the cloud's answer, leaves resources that no state knows. The next update would
-// make them again: another public IP where partners list the first. This command finds them by the stack's tag, pairs them with
-// what the next update would create, and imports them. What nothing would create is listed, and never deleted. Run it after
-// tools/recover.sh and before the next update:
+// make them again, another public IP where partners list the first, or, where names are its own, end because they exist. This command
+// finds them by the stack's tag or name, pairs them with what the next update would create, and imports them. What nothing would
+// create is listed, and never deleted. Run it after tools/recover.sh and before the next update:
 //
 //	tools/recover.sh aws-prod
 //	go run ./cmd/sallyport-recover aws-prod
 //	make up STACK=aws-prod
 //
-// It reads the account with ec2:DescribeAddresses, ec2:DescribeNatGateways, ec2:DescribeTags and
-// autoscaling:DescribeAutoScalingGroups, and runs the project's own Pulumi. The exit code is 0 if all is well, 1 if something is
-// left for a person to judge, 2 on errors.
+// It reads an AWS account with ec2:DescribeAddresses, ec2:DescribeNatGateways, ec2:DescribeTags and
+// autoscaling:DescribeAutoScalingGroups, and GCP projects with roles/viewer (package gcpfound), and runs the project's own Pulumi. The
+// exit code is 0 if all is well, 1 if something is left for a person to judge, 2 on errors.
 //
 // It is a program of its own because it needs the SDK of EC2, which takes longer to compile than all the rest of the command line.
 package main
@@ -60,10 +60,11 @@ func recoverStack(ctx context.Context, args []string, dry bool) (left int, err e
 	if err != nil {
 		return 0, err
 	}
-	if settings.Cloud != stack.CloudAWS {
-		return 0, fmt.Errorf("stack %s: must be on aws, got %s; import what was lost by its name with `pulumi import`", args[0], settings.Cloud)
+	found, err := finderOf(args[0], settings)
+	if err != nil {
+		return 0, err
 	}
-	r := recoverer{ctx: ctx, out: os.Stdout, root: root, name: args[0], region: settings.AWS.Region}
+	r := recoverer{ctx: ctx, out: os.Stdout, root: root, name: args[0], found: found}
 	return r.run(dry)
 }
 

@@ -11,15 +11,43 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sallyport/sallyport/components/stack"
 	"github.com/sallyport/sallyport/recovery"
 	"github.com/sallyport/sallyport/recovery/awsfound"
+	"github.com/sallyport/sallyport/recovery/gcpfound"
 )
+
+// finder lists what exists of the stack in its cloud.
+type finder func(ctx context.Context, preview recovery.Preview) ([]recovery.Thing, error)
+
+// finderOf returns the finder of a stack's cloud.
+func finderOf(name string, settings *stack.Stack) (finder, error) {
+	switch settings.Cloud {
+	case stack.CloudAWS:
+		return func(ctx context.Context, _ recovery.Preview) ([]recovery.Thing, error) {
+			return awsfound.List(ctx, settings.AWS.Region, name)
+		}, nil
+	case stack.CloudGCP:
+		place := gcpfound.Place{
+			Stack: name, Project: settings.GCP.Project, Network: settings.GCP.Project, Region: settings.GCP.Region, Zones: settings.Cluster.Zones,
+		}
+		if existing := settings.GCP.Network.Existing; existing != nil {
+			place.Network = existing.Project
+		}
+		return func(ctx context.Context, preview recovery.Preview) ([]recovery.Thing, error) {
+			return gcpfound.List(ctx, place, preview.Creates)
+		}, nil
+	default:
+		return nil, fmt.Errorf("stack %s: must be on aws or gcp, got %s; what it makes elsewhere is found again by the next update", name, settings.Cloud)
+	}
+}
 
 // recoverer recovers one stack.
 type recoverer struct {
 	ctx                  context.Context // ends with the command
 	out                  io.Writer
-	root, name, region   string
+	root, name           string
+	found                finder
 	directory, importing string // temporary folder and the import file in it
 }
 
@@ -31,10 +59,6 @@ func (r *recoverer) run(dry bool) (left int, err error) {
 	}
 	defer func() { _ = os.RemoveAll(directory) }()
 	r.directory, r.importing = directory, filepath.Join(directory, "import.json")
-	things, err := awsfound.List(r.ctx, r.region, r.name)
-	if err != nil {
-		return 0, err
-	}
 	export, err := r.pulumi("stack", "export", "--stack", r.name)
 	if err != nil {
 		return 0, err
@@ -44,6 +68,10 @@ func (r *recoverer) run(dry bool) (left int, err error) {
 		return 0, err
 	}
 	preview, err := r.preview()
+	if err != nil {
+		return 0, err
+	}
+	things, err := r.found(r.ctx, preview)
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,8 @@
 // number of attempts, a bounded time, and every failure told as a preflight.Refusal.
 //
 // Credentials: GOOGLE_OAUTH_ACCESS_TOKEN, else GOOGLE_CREDENTIALS (a key, or the path of one), else application default
-// credentials. Endpoints: GOOGLE_COMPUTE_CUSTOM_ENDPOINT (".../compute/v1/") and GOOGLE_MONITORING_CUSTOM_ENDPOINT. Attempts:
+// credentials. Endpoints: those of the provider, GOOGLE_COMPUTE_CUSTOM_ENDPOINT (".../compute/v1/"), GOOGLE_MONITORING_CUSTOM_ENDPOINT,
+// GOOGLE_IAM_CUSTOM_ENDPOINT, GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT and GOOGLE_DNS_CUSTOM_ENDPOINT. Attempts:
 // SALLYPORT_GCP_ATTEMPTS, default 5.
 package gcpapi
 
@@ -94,6 +95,21 @@ func Compute(parts ...string) string {
 // Monitoring returns the URL of a resource of the Cloud Monitoring API: Monitoring("v3", "projects", p, "timeSeries").
 func Monitoring(parts ...string) string {
 	return join(cmp.Or(os.Getenv("GOOGLE_MONITORING_CUSTOM_ENDPOINT"), "https://monitoring.googleapis.com/"), parts)
+}
+
+// IAM returns the URL of a resource of the IAM API: IAM("projects", p, "serviceAccounts").
+func IAM(parts ...string) string {
+	return join(cmp.Or(os.Getenv("GOOGLE_IAM_CUSTOM_ENDPOINT"), "https://iam.googleapis.com/v1/"), parts)
+}
+
+// ArtifactRegistry returns the URL of a resource of the Artifact Registry API: ArtifactRegistry("projects", p, "locations", l, "repositories").
+func ArtifactRegistry(parts ...string) string {
+	return join(cmp.Or(os.Getenv("GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT"), "https://artifactregistry.googleapis.com/v1/"), parts)
+}
+
+// DNS returns the URL of a resource of the Cloud DNS API: DNS("projects", p, "responsePolicies").
+func DNS(parts ...string) string {
+	return join(cmp.Or(os.Getenv("GOOGLE_DNS_CUSTOM_ENDPOINT"), "https://dns.googleapis.com/dns/v1/"), parts)
 }
 
 func join(base string, parts []string) string {

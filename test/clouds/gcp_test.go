@@ -2,11 +2,13 @@ package clouds
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 
 	"github.com/sallyport/sallyport/test/standin/engine"
 	"github.com/sallyport/sallyport/test/standin/gcp"
+	"github.com/sallyport/sallyport/test/standin/gcphttp"
 	"github.com/sallyport/sallyport/test/standin/world"
 )
 
@@ -44,7 +46,11 @@ var gcpCloud = cloud{
 		}
 		fleet["image"] = repository + "@" + digest
 	},
-	reach: func(*cloudStack) {},
+	reach: func(s *cloudStack) {
+		api := httptest.NewServer(&gcphttp.Server{World: s.World})
+		s.t.Cleanup(api.Close)
+		s.Env = append(s.Env, gcphttp.Environment(api.URL)...)
+	},
 	remove: func(state *world.State, o *world.Object) error {
 		tx := &engine.Tx{State: state, Package: gcp.Package(), Region: "europe-west1"}
 		return tx.Delete(tx.Package.Kinds[o.Type], o.ID)
