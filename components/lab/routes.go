@@ -29,31 +29,3 @@ func NewRoutes(ctx *pulumi.Context, name string, args *RoutesArgs, opts ...pulum
 	}
 	return r, nil
 }
-
-// Serial is a number that rises by one each time a content changes, for documents that are handed out.
-type Serial struct {
-	pulumi.CustomResourceState
-
-	// Serial is 1 for the first content.
-	Serial pulumi.IntOutput `pulumi:"serial"`
-}
-
-// SerialArgs are the arguments of NewSerial.
-type SerialArgs struct {
-	// Lab is the lab's id.
-	Lab pulumi.StringInput
-	// Name is the counter's name: a DNS label of at most 32 characters, unique in the lab.
-	Name string
-	// Content is any text.
-	Content pulumi.StringInput
-}
-
-// NewSerial counts the changes of a content.
-func NewSerial(ctx *pulumi.Context, name string, args *SerialArgs, opts ...pulumi.ResourceOption) (*Serial, error) {
-	s := &Serial{}
-	inputs := pulumi.Map{"lab": args.Lab, "name": pulumi.String(args.Name), "content": args.Content}
-	if err := resource(ctx, "lab:index:Serial", name, inputs, s, opts); err != nil {
-		return nil, err
-	}
-	return s, nil
-}

@@ -8,7 +8,8 @@ import (
 	"github.com/sallyport/sallyport/lab/registry"
 )
 
-// Serial is a number that rises by one whenever a content changes.
+// Serial is a number that rises by one whenever a content changes. Programs no longer declare one: allow lists count in seconds now.
+// Stacks from before have one in their state, which only a provider that knows the type can delete.
 type Serial struct {
 	controller[SerialArgs, SerialState]
 }
