@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/components/pulumitest"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/cluster/shipped"
 	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/internal/clock"
 	"github.com/sallyport/sallyport/internal/golden"
@@ -40,7 +41,10 @@ func service(token, name string, inputs resource.PropertyMap) map[string]any {
 func deploy(t *testing.T, file string, change func(*Input)) (*pulumitest.Recorder, error) {
 	t.Helper()
 	t.Setenv(clock.Env, "2026-01-01T00:00:00Z")
-	settings, err := stack.ReadFile(filepath.Join("testdata", file))
+	if !strings.Contains(file, "/") {
+		file = filepath.Join("testdata", file)
+	}
+	settings, err := stack.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +94,29 @@ func TestGraphs(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Check(t, strings.TrimSuffix(file, ".yaml")+".golden", graph)
+		})
+	}
+}
+
+// What every stack that ships makes inside its cluster.
+func TestGraphsOfTheStacksThatShip(t *testing.T) {
+	for _, name := range shipped.Stacks {
+		t.Run(name, func(t *testing.T) {
+			file, err := shipped.Write("../..", name, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := deploy(t, file, func(in *Input) {
+				in.ManagedDNSCache = pulumi.Bool(in.Settings.GCP != nil && in.Settings.GCP.GKE != nil && in.Settings.GCP.GKE.ManagedDNSCache)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			graph, err := r.Graph()
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden.Check(t, "shipped-"+name+".golden", graph)
 		})
 	}
 }
