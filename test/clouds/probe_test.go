@@ -45,7 +45,7 @@ func TestAFaultIsReportedAndTheNextUpRepairs(t *testing.T) {
 	e.faults(world.Fault{ID: "first", Op: "create", Each: true, Mode: world.Before})
 	failures := 0
 	for range 6 {
-		if r := e.Pulumi("up"); r.Err == nil {
+		if r := e.Pulumi("up", "--continue-on-error"); r.Err == nil {
 			break
 		} else if !strings.Contains(r.Output, "Throttling") {
 			t.Fatalf("not the injected error:\n%s", r.Output)

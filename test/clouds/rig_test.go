@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 
 // ownFolder makes a folder for this run, locked as long as the process lives, and removes those of runs that were killed.
 func ownFolder() (dir string, unlock func(), err error) {
-	base := filepath.Join(os.TempDir(), "sallyport-clouds")
+	base := filepath.Join(rig.Scratch(), "sallyport-clouds")
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return "", nil, err
 	}

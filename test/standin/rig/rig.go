@@ -32,10 +32,31 @@ func New(root, dir string) (*Rig, error) {
 		return nil, fmt.Errorf("rig: %w", err)
 	}
 	r := &Rig{root: absolute, dir: dir}
+	if err := os.MkdirAll(r.temporary(), 0o700); err != nil {
+		return nil, fmt.Errorf("rig: %w", err)
+	}
 	return r, install.Install(absolute, r.home())
 }
 
+// Scratch is where a run keeps its files: in memory where that has room and runs programs, else in the folder for temporary files. Pulumi
+// writes its whole state at every step, and on a slow disk that takes most of a run's time.
+func Scratch() string {
+	const memory, room, noExec = "/dev/shm", 2 << 30, 8 // ST_NOEXEC of statfs(2)
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err != nil || fs.Flags&noExec != 0 || fs.Bavail*uint64(fs.Bsize) < room { //nolint:unconvert // signed on some architectures
+		return os.TempDir()
+	}
+	probe, err := os.MkdirTemp(memory, "sallyport-probe-")
+	if err != nil {
+		return os.TempDir()
+	}
+	_ = os.Remove(probe) // empty
+	return memory
+}
+
 func (r *Rig) home() string { return filepath.Join(r.dir, "home") }
+
+func (r *Rig) temporary() string { return filepath.Join(r.dir, "tmp") }
 
 // Compile builds a program of the checkout and returns the path of a binary that nobody rewrites. Linking a program with the SDKs
 // of the clouds takes a minute and 1.5 GB: runs at the same time take turns, and what is up to date is not linked again.
@@ -208,7 +229,8 @@ func (s *Stack) prepare(ctx context.Context, args ...string) *exec.Cmd {
 		"PULUMI_CONFIG_PASSPHRASE=",
 		"PULUMI_DEBUG_COMMANDS=true",
 		install.WorldVariable+"="+s.state,
-		"GOFLAGS=-mod=mod", "GOWORK=off",
+		"TMPDIR="+s.rig.temporary(),
+		"GOFLAGS=-mod=mod -trimpath", "GOWORK=off", // without paths in it, a launcher is compiled once for all stacks
 	)
 	cmd.Env = append(cmd.Env, s.Env...)
 	return cmd

@@ -1,76 +1,33 @@
-package cloudnat
+package clouds
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/sallyport/sallyport/internal/golden"
-	"github.com/sallyport/sallyport/test/standin/rig"
 	"github.com/sallyport/sallyport/test/standin/world"
 )
 
-const (
-	natKind     = "gcp:compute/routerNat:RouterNat"
-	addressKind = "gcp:compute/address:Address"
-)
-
-// life is a stack with its file as a tree.
+// life is the stack of a Cloud NAT.
 type life struct {
-	*rig.Stack
-	t      *testing.T
-	config map[string]any
-	cuts   int // that somebody acknowledged
+	*cloudStack
+	cuts int // that somebody acknowledged
 }
 
 // newLife makes stack gcp-dev with NAT only and protected IPs, whose nodes ask for many ports.
 func newLife(t *testing.T) *life {
 	t.Helper()
-	root := filepath.Join("..", "..")
-	if _, err := os.Stat(filepath.Join(root, ".build", "bin", "pulumi")); err != nil {
-		t.Fatal("no Pulumi command line in .build/bin; run `make tools` first")
-	}
-	r, err := rig.New(root, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := r.Compile("./infra")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "stacks", "Pulumi.gcp-dev.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Config map[string]any }
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	l := &life{t: t, config: file.Config}
-	l.config["sallyport:preflight"] = "off"
-	l.config["sallyport:allowlist"] = map[string]any{"protect": true}
-	l.config["sallyport:destinations"] = []any{map[string]any{"name": "registry", "hosts": []any{"registry.example.com"},
-		"partner": "registry", "demand": map[string]any{"connectionsPerSecond": 10}}}
+	l := &life{}
+	l.cloudStack = newStack(t, "gcp-dev", func(config map[string]any) {
+		config["sallyport:allowlist"] = map[string]any{"protect": true}
+		config["sallyport:destinations"] = []any{map[string]any{"name": "registry", "hosts": []any{"registry.example.com"},
+			"partner": "registry", "demand": map[string]any{"connectionsPerSecond": 10}}}
+	})
 	l.nodes(60)
 	l.nat("portsPerVM", 2048)
-	if l.Stack, err = r.NewStack("gcp-dev", program, l.render()); err != nil {
-		t.Fatal(err)
-	}
 	l.day(1)
 	return l
-}
-
-func (l *life) render() string {
-	l.t.Helper()
-	text, err := yaml.Marshal(map[string]any{"config": l.config})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return string(text)
 }
 
 func (l *life) nodes(most int) {
@@ -91,7 +48,7 @@ func (l *life) nat(key string, value any) {
 
 // gcpNat sets sallyport:gcp.nat.
 func (l *life) gcpNat(section map[string]any) {
-	l.config["sallyport:gcp"].(map[string]any)["nat"] = section
+	l.own(l.config)["nat"] = section
 }
 
 // day sets the clock to a day of January 2026.
@@ -101,7 +58,7 @@ func (l *life) day(day int) {
 
 func (l *life) configure() {
 	l.t.Helper()
-	if err := l.Configure(l.render()); err != nil {
+	if err := l.Configure(render(l.t, l.config)); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -140,12 +97,12 @@ func (l *life) gateway() (ips, draining int, addresses []string) {
 		if len(s.Cut) != l.cuts || len(s.Released) > 0 {
 			l.t.Errorf("cut: %v, released: %v", s.Cut, s.Released)
 		}
-		for _, nat := range s.All(natKind) {
+		for _, nat := range s.All(routerNat) {
 			active, _ := nat.Props["natIps"].([]any)
 			drains, _ := nat.Props["drainNatIps"].([]any)
 			ips, draining = len(active), len(drains)
 		}
-		for _, a := range s.All(addressKind) {
+		for _, a := range s.All(gcpAddress) {
 			addresses = append(addresses, a.String("name"))
 		}
 	}); err != nil {
@@ -162,7 +119,9 @@ func (l *life) expect(what string, ips, draining, addresses int) {
 	}
 }
 
+// TestTheLifeOfACloudNat: what would cut connections is refused or done in two steps.
 func TestTheLifeOfACloudNat(t *testing.T) {
+	t.Parallel()
 	l := newLife(t)
 	var record strings.Builder
 	step := func(name string, touched []string) {
@@ -214,5 +173,5 @@ func TestTheLifeOfACloudNat(t *testing.T) {
 		t.Error("protected IPs were destroyed")
 	}
 	l.gateway()
-	golden.Check(t, "life.golden", record.String())
+	golden.Check(t, "gcp-dev/life.golden", record.String())
 }
