@@ -15,15 +15,24 @@ type declaration struct {
 	pulumi.ResourceState
 }
 
-func recordDeclaration(ctx *pulumi.Context, settings *stack.Stack) error {
+// recordDeclaration records the stack file and, as an output, the allow list that partners have when the update begins; an empty one
+// before the first. That list differs between two updates of an unchanged stack: as an input it would make every second one a change.
+func recordDeclaration(ctx *pulumi.Context, settings *stack.Stack, previous *topology.Previous) error {
 	tree, err := topology.JSONTree(settings)
 	if err != nil {
 		return err
+	}
+	published, err := previous.Output("allowlist")
+	if err != nil {
+		return err
+	}
+	if published == nil {
+		published = map[string]any{}
 	}
 	d := &declaration{}
 	inputs := pulumi.Map{"stack": pulumi.Any(tree)}
 	if err := ctx.RegisterComponentResourceV2(declarationToken, "declaration", inputs, d); err != nil {
 		return err
 	}
-	return ctx.RegisterResourceOutputs(d, pulumi.Map{})
+	return ctx.RegisterResourceOutputs(d, pulumi.Map{"published": pulumi.Any(published)})
 }

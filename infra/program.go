@@ -20,31 +20,31 @@ func program(ctx *pulumi.Context) error {
 	if err != nil {
 		return topology.Fail(ctx, err)
 	}
+	previous, err := topology.ReadPrevious(ctx)
+	if err != nil {
+		return err
+	}
 	if err := topology.Export(ctx, "capacity", plan); err != nil {
 		return err
 	}
-	if err := recordDeclaration(ctx, settings); err != nil {
+	if err := recordDeclaration(ctx, settings, previous); err != nil {
 		return err
 	}
 	if settings.Cloud == stack.CloudLocal {
-		return deployLocal(ctx, settings, plan)
+		return deployLocal(ctx, settings, plan, previous)
 	}
 	deploy, ok := clouds[settings.Cloud]
 	if !ok {
 		return fmt.Errorf("sallyport:cloud: this program was built without cloud %s; build it without `-tags local`", settings.Cloud)
 	}
-	return deploy(ctx, settings, plan)
+	return deploy(ctx, settings, plan, previous)
 }
 
-// deployer builds a decoded stack, whose plan it gets, and exports its outputs.
-type deployer func(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error
+// deployer builds a decoded stack, whose plan and last outputs it gets, and exports its outputs.
+type deployer func(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) error
 
 // deployLocal builds stack local and exports what the other environments export too: the allowlist and the endpoints.
-func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
-	previous, err := topology.ReadPrevious(ctx)
-	if err != nil {
-		return err
-	}
+func deployLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) error {
 	l, err := newLocal(ctx, settings, plan, previous)
 	if err != nil {
 		return previous.Keep(ctx, err)

@@ -33,12 +33,18 @@ func TestRoutesBucketPrivate(t *testing.T) {
 	gcs := func(prevention any) given {
 		return given{kind: gcpBucketType, name: "gcs", inputs: map[string]any{"publicAccessPrevention": prevention, "uniformBucketLevelAccess": true}}
 	}
+	public := func(yes bool) given {
+		return given{kind: "sallyport:allowlistpublish:S3", name: "lists", inputs: map[string]any{"public": yes}}
+	}
+	of := func(g given) given { g.parent = "lists"; return g }
 	checkPolicy(t, routesBucketPrivate, map[string]judgement{
-		"closed":              {resources: []given{bucket, block(true), gcs("enforced")}},
-		"no block":            {resources: []given{bucket}, want: []string{"routes: needs a BucketPublicAccessBlock, got none"}},
-		"a block with a hole": {resources: []given{bucket, block(false)}, want: []string{"block: blockPublicPolicy: must be true, got false"}},
-		"inherited":           {resources: []given{gcs("inherited")}, want: []string{`must be enforced, got "inherited"`}},
-		"nothing said":        {resources: []given{gcs(nil)}, want: []string{"publicAccessPrevention: must be there to be judged"}},
+		"closed":                       {resources: []given{bucket, block(true), gcs("enforced")}},
+		"no block":                     {resources: []given{bucket}, want: []string{"routes: needs a BucketPublicAccessBlock, got none"}},
+		"a block with a hole":          {resources: []given{bucket, block(false)}, want: []string{"block: blockPublicPolicy: must be true, got false"}},
+		"open for the partners' lists": {resources: []given{public(true), of(bucket), block(false), of(gcs("inherited"))}},
+		"open, and nobody said so":     {resources: []given{public(false), of(bucket), block(false)}, want: []string{"block: blockPublicPolicy"}},
+		"inherited":                    {resources: []given{gcs("inherited")}, want: []string{`must be enforced, got "inherited"`}},
+		"nothing said":                 {resources: []given{gcs(nil)}, want: []string{"publicAccessPrevention: must be there to be judged"}},
 	})
 }
 
@@ -67,6 +73,6 @@ func TestInputsVisible(t *testing.T) {
 			resources: []given{routerNat("nat", map[string]any{"minPortsPerVm": computed{}})},
 			want:      []string{"nat: minPortsPerVm: is known only after the update, which judges it then"},
 		},
-		"a violation is somebody else's": {resources: []given{eip("ip", false, nil)}},
+		"a violation is somebody else's": {resources: []given{after(bare, map[string]any{}), eip("ip", false, nil)}},
 	})
 }

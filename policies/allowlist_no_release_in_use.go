@@ -11,26 +11,29 @@ var allowlistNoReleaseInUse = policy{
 	name: "allowlist-no-release-in-use", level: mandatory,
 	description: "No public IP leaves the stack before it is retired.",
 	stack: func(j *judge, all stack) {
-		document, err := published(all)
+		list, err := published(all)
 		if err != nil {
-			j.report("", fmt.Sprintf("allowlist: %v; restore the stack's outputs", err))
-			return
-		}
-		if document == nil {
+			j.report("", fmt.Sprintf("allowlist: %v", err))
 			return
 		}
 		kept := map[string]bool{}
 		for _, r := range all {
-			if r.kind == eipType || r.kind == gcpAddressType {
+			if (r.kind == eipType || r.kind == gcpAddressType) && !internalAddress(r) {
 				kept[addressName(r)] = true
+				if list == nil {
+					j.unknown(r.urn, fmt.Sprintf("%s: whether partners list it is not recorded, so its end cannot be judged; %s", addressName(r), unpublished))
+				}
 			}
 			for _, address := range r.inputs.at("addresses").items() { // brought ones are no resources of the stack
 				kept[address.at("name").text()] = true
 			}
 		}
-		for _, entry := range document.Entries {
+		if list == nil || list.document == nil {
+			return
+		}
+		for _, entry := range list.document.Entries {
 			if name := entryName(entry); entry.Cloud != "local" && entry.State != allowlist.StateRetired && !kept[name] {
-				j.report("", fmt.Sprintf("%s: %s: must stay until it is retired, got state %s and no such address in the stack; run `sallyport allowlist drain`, then retire",
+				j.report(list.place.urn, fmt.Sprintf("%s: %s: must stay until it is retired, got state %s and no such address in the stack; run `sallyport allowlist drain`, then retire",
 					name, entry.IP, entry.State))
 			}
 		}

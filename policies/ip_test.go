@@ -18,6 +18,10 @@ func TestStaticIPProtected(t *testing.T) {
 			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-1", "released": true}}}}}},
 		"another one is released": {resources: []given{eip("nat-a-1", false, nil), {kind: "sallyport:elasticip:Addresses", name: "a",
 			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-2", "released": true}}}}}, want: []string{"nat-a-1: protect"}},
+		"released, as our component names it": {resources: []given{eip("elasticip-address-nat-a-1", false, tagsOf("nat-a-1")), {kind: "sallyport:elasticip:Addresses", name: "a",
+			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-1", "released": true}}}}}},
+		"brought: somebody else's": {resources: []given{eip("elasticip-address-nat-a-1", false, tagsOf("of-another-stack")), {kind: "sallyport:elasticip:Addresses", name: "a",
+			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-1", "brought": true}}}}}},
 		"an external address of GCP": {resources: []given{{kind: gcpAddressType, name: "nat-1"}}, want: []string{"nat-1: protect"}},
 		"an internal address":        {resources: []given{{kind: gcpAddressType, name: "in", inputs: map[string]any{"addressType": "INTERNAL"}}}},
 	})
@@ -54,15 +58,25 @@ func TestNoEphemeralPublicIP(t *testing.T) {
 	})
 }
 
+// bare is the declaration of a stack that says nothing else.
+var bare = given{kind: declarationType, name: "declaration", inputs: map[string]any{}}
+
+// after is a declaration of a stack whose partners have a list.
+func after(d given, list any) given {
+	d.outputs = map[string]any{"published": list}
+	return d
+}
+
 func TestAllowlistNoReleaseInUse(t *testing.T) {
 	previous := func(state string) given {
-		return given{kind: declarationType, name: "declaration", inputs: map[string]any{"published": map[string]any{
+		return after(bare, map[string]any{
 			"version": 1, "stack": "prod", "serial": 3, "entries": []any{map[string]any{"ip": "198.51.100.7", "cloud": "aws", "region": "eu-west-1",
-				"zone": "eu-west-1a", "kind": "nat", "slot": "nat-a-1", "state": state, "partners": []any{}}}}}}
+				"zone": "eu-west-1a", "kind": "nat", "slot": "nat-a-1", "state": state, "partners": []any{}}}})
 	}
 	checkPolicy(t, allowlistNoReleaseInUse, map[string]judgement{
-		"the first update": {resources: []given{eip("nat-a-1", true, nil)}},
-		"still there":      {resources: []given{previous("active"), eip("nat-a-1", true, tagsOf("nat-a-1"))}},
+		"the first update":          {resources: []given{after(bare, map[string]any{}), eip("nat-a-1", true, nil)}},
+		"still there":               {resources: []given{previous("active"), eip("nat-a-1", true, tagsOf("nat-a-1"))}},
+		"as our component names it": {resources: []given{previous("active"), eip("elasticip-address-nat-a-1", true, nil)}},
 		"gone": {
 			resources: []given{previous("active"), eip("nat-b-1", true, nil)},
 			want:      []string{"nat-a-1: 198.51.100.7: must stay until it is retired, got state active"},
@@ -72,9 +86,14 @@ func TestAllowlistNoReleaseInUse(t *testing.T) {
 		"brought, so no resource of the stack": {resources: []given{previous("active"), {kind: "sallyport:elasticip:Addresses", name: "a",
 			inputs: map[string]any{"addresses": []any{map[string]any{"name": "nat-a-1", "brought": true}}}}}},
 		"a list that cannot be read": {
-			resources: []given{{kind: declarationType, name: "declaration", inputs: map[string]any{"published": 7}}},
-			want:      []string{"restore the stack's outputs"},
+			resources: []given{after(bare, 7)}, want: []string{"restore the stack's outputs"},
 		},
+		"a declaration without the list": {resources: []given{after(bare, nil)}, want: []string{"must be recorded, got nothing; run the program and the policies of one release"}},
+	})
+	unrecorded := []given{eip("nat-a-1", true, nil)}
+	checkPolicy(t, allowlistNoReleaseInUse, map[string]judgement{"a stack that records nothing": {resources: unrecorded}})
+	checkPolicy(t, inputsVisible([]policy{allowlistNoReleaseInUse}), map[string]judgement{
+		"a stack that records nothing": {resources: unrecorded, want: []string{"nat-a-1: whether partners list it is not recorded"}},
 	})
 }
 
@@ -88,24 +107,44 @@ func TestAllowlistNoticeRespected(t *testing.T) {
 	}
 	listed := map[string]any{"version": 1, "stack": "prod", "serial": 3, "entries": []any{
 		entry("nat-eu-west-1a-1", "198.51.100.1"), entry("nat-eu-west-1a-2", "198.51.100.2"), entry("nat-eu-west-1b-1", "198.51.100.3")}}
-	later := func(d given) given { // the same stack when partners have a list
-		return given{kind: d.kind, name: d.name, inputs: map[string]any{"stack": d.inputs["stack"], "published": listed}}
-	}
+	later := func(d given) given { return after(d, listed) } // the same stack when partners have a list
 	gateway := func(name, ip string) given {
 		return given{kind: natGatewayType, name: name, uses: map[string][]string{"allocationId": {ip}}}
 	}
 	told, untold := eip("nat-eu-west-1a-1", true, tagsOf("nat-eu-west-1a-1")), eip("nat-eu-west-1b-2", true, tagsOf("nat-eu-west-1b-2"))
 	withPartner := declare(t, awsStack[:len(awsStack)-len("demand: {connectionsPerSecond: 2000, secondsPerConnection: 10}}\n")]+
 		"partner: cdn, demand: {connectionsPerSecond: 2000, secondsPerConnection: 10}}\n"+"  sallyport:allowlist: {notice: {default: 14d}}\n")
+	// proxy is a slot: an address on an interface, in the template of a group of a size.
+	proxy := func(size any) []given {
+		return []given{later(withPartner), untold,
+			{kind: eipAssociationType, name: "association", uses: map[string][]string{"allocationId": {untold.name}, "networkInterfaceId": {"eni"}}},
+			{kind: "aws:ec2/networkInterface:NetworkInterface", name: "eni"},
+			{kind: launchTemplateType, name: "template", uses: map[string][]string{"networkInterfaces": {"eni"}}},
+			{kind: scalingGroupType, name: "group", inputs: map[string]any{"maxSize": size}, uses: map[string][]string{"launchTemplate": {"template"}}},
+		}
+	}
+	early := "nat-eu-west-1b-2: must not carry traffic in state announced, got attached to "
+	unrecorded := []given{untold, gateway("b", untold.name)}
 	checkPolicy(t, allowlistNoticeRespected, map[string]judgement{
 		"the first update: nobody had a list":   {resources: []given{withPartner, untold, gateway("b", untold.name)}},
 		"an IP that partners have":              {resources: []given{later(withPartner), told, gateway("a", told.name)}},
 		"an IP that they have not, without use": {resources: []given{later(withPartner), untold}},
 		"an IP that they have not, in use": {
-			resources: []given{later(withPartner), untold, gateway("b", untold.name)},
-			want:      []string{"nat-eu-west-1b-2: must not carry traffic in state announced, got attached to b"},
+			resources: []given{later(withPartner), untold, gateway("b", untold.name)}, want: []string{early + "b"},
 		},
-		"nobody is concerned":           {resources: []given{later(stack), untold, gateway("b", untold.name)}},
-		"a stack that declares nothing": {resources: []given{untold, gateway("b", untold.name)}},
+		"an IP that they have not, on a proxy":                  {resources: proxy(1), want: []string{early + "group"}},
+		"an IP that they have not, on a proxy that may not run": {resources: proxy(0)},
+		"a size that is not known yet":                          {resources: proxy(computed{}), want: []string{early + "group"}},
+		"an IP that they have not, on an instance": {
+			resources: []given{later(withPartner), untold, {kind: eipAssociationType, name: "association", inputs: map[string]any{"instanceId": "i-1"},
+				uses: map[string][]string{"allocationId": {untold.name}}}},
+			want: []string{early + "association"},
+		},
+		"nobody is concerned":            {resources: []given{later(stack), untold, gateway("b", untold.name)}},
+		"a stack that declares nothing":  {resources: unrecorded},
+		"a declaration without the list": {resources: []given{after(withPartner, nil), untold}, want: []string{"run the program and the policies of one release"}},
+	})
+	checkPolicy(t, inputsVisible([]policy{allowlistNoticeRespected}), map[string]judgement{
+		"a stack that declares nothing": {resources: unrecorded, want: []string{"nat-eu-west-1b-2: what partners were told and when is not recorded"}},
 	})
 }

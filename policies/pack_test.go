@@ -24,6 +24,8 @@ type given struct {
 	inputs     map[string]any
 	protect    bool
 	uses       map[string][]string // input -> names of resources
+	outputs    map[string]any      // of a component: what policies of the whole stack are shown in the place of its inputs
+	parent     string              // name
 }
 
 // computed stands for a value that a preview does not know.
@@ -77,10 +79,15 @@ func judged(t *testing.T, p policy, config map[string]any, resources []given) []
 				uses[input] = append(uses[input], urn(name))
 			}
 		}
-		views = append(views, policyx.AnalyzerResource{
-			Type: g.kind, Name: g.name, URN: urn(g.name), Properties: value(g.inputs).AsMap(),
+		view := policyx.AnalyzerResource{
+			Type: g.kind, Name: g.name, URN: urn(g.name), Properties: value(g.inputs).AsMap(), Parent: urn(g.parent),
 			Options: pulumi.ResourceOptions{Protect: g.protect}, PropertyDependencies: uses,
-		})
+		}
+		if g.outputs != nil { // the engine shows inputs first, one resource at a time
+			components.record(view)
+			view.Properties = value(g.outputs).AsMap()
+		}
+		views = append(views, view)
 	}
 	found := &findings{}
 	var err error
@@ -139,7 +146,7 @@ func declare(t *testing.T, text string) given {
 	if err := json.Unmarshal(data, &tree); err != nil {
 		t.Fatal(err)
 	}
-	return given{kind: declarationType, name: "declaration", inputs: map[string]any{"stack": tree}}
+	return given{kind: declarationType, name: "declaration", inputs: map[string]any{"stack": tree}, outputs: map[string]any{"published": map[string]any{}}}
 }
 
 // Stack files of the tests: many nodes and one busy destination by NAT, and one by proxy.

@@ -36,13 +36,15 @@ type resource struct {
 	parent  string // urn; known to policies of the whole stack only
 	protect bool
 	inputs  field
+	outputs field               // of components, known to policies of the whole stack only
 	uses    map[string][]string // urns that an input's value comes from; known to policies of the whole stack only
 }
 
 func view(r policyx.AnalyzerResource) resource {
 	return resource{
 		kind: r.Type, name: r.Name, urn: r.URN, parent: r.Parent, protect: r.Options.Protect,
-		inputs: field{value: property.New(r.Properties), found: true}, uses: r.PropertyDependencies,
+		inputs: field{value: property.New(r.Properties), found: true}, outputs: field{value: property.New(r.Properties), found: true},
+		uses: r.PropertyDependencies,
 	}
 }
 
@@ -156,6 +158,7 @@ func join(names []string) string {
 }
 
 // sorted returns the keys of a set in order.
-func sorted(set map[string]bool) []string {
-	return slices.Sorted(maps.Keys(set))
-}
+func sorted(set map[string]bool) []string { return sortedKeys(set) }
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

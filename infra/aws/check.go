@@ -32,9 +32,5 @@ func (d *deployment) checkNames() error {
 	if active, most := d.section.Fleet.ActivePerZone, d.plan.Proxies.PerZone; active > most {
 		list.Addf(place+"fleet.activePerZone", active, "lower it, or raise proxies.sparePerZone", "must not be above the plan's proxies per zone, %d", most)
 	}
-	if d.settings.Allowlist.Publish != nil {
-		// Ignoring it would let partners wait for a document that nobody writes.
-		list.Add("sallyport:allowlist.publish", "is not deployed with cloud aws by this release", nil, "remove it; `sallyport allowlist` writes the document")
-	}
 	return list.Err()
 }

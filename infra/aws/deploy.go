@@ -11,6 +11,7 @@ import (
 	awssdk "github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlistpublish"
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/elasticip"
 	"github.com/sallyport/sallyport/components/natgateway"
@@ -31,6 +32,7 @@ type deployment struct {
 	memory   memory
 	slots    []topology.Slot
 	natSlots []topology.NatSlot
+	signer   allowlistpublish.Signer // nil if partners' documents are not signed
 
 	provider   pulumi.ResourceOption // for every component
 	network    network
@@ -48,11 +50,7 @@ type deployment struct {
 
 // Deploy builds the stack and exports its outputs: allowlist, endpoints, routes, and kubernetes if there is something in the
 // cluster.
-func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
-	previous, err := topology.ReadPrevious(ctx)
-	if err != nil {
-		return err
-	}
+func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) error {
 	d, err := newDeployment(ctx, settings, plan, previous)
 	if err != nil {
 		return previous.Keep(ctx, err)
@@ -101,6 +99,9 @@ func newDeployment(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Pla
 		return nil, wrong
 	}
 	d.life = life
+	if d.signer, err = topology.ReadSigner(ctx, settings.Allowlist.Publish); err != nil {
+		return nil, err
+	}
 	picked, blockErr := pick(d.section.Addresses, life.Addresses(), document)
 	d.memory.picked = picked
 	if err := errors.Join(d.checkNames(), blockErr); err != nil {

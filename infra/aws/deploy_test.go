@@ -19,8 +19,10 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/pulumitest"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/internal/golden"
 	"github.com/sallyport/sallyport/preflight/awspreflight"
+	"github.com/sallyport/sallyport/verify"
 )
 
 const (
@@ -81,7 +83,17 @@ func deploy(t *testing.T, name string, s *stack.Stack, previous map[string]any) 
 	defer func(check func(context.Context, awspreflight.Need) error) { checkAccount = check }(checkAccount)
 	checkAccount = func(context.Context, awspreflight.Need) error { return nil }
 	r := result{Recorder: pulumitest.New(world{previous: previous}.outputs), previous: map[string]any{}}
-	err = r.Run("sallyport", name, t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan) })
+	defer func(open func(context.Context, string, map[string]string) (verify.View, error)) { openView = open }(openView)
+	openView = func(context.Context, string, map[string]string) (verify.View, error) {
+		return account{r.Recorder}, denied
+	}
+	err = r.Run("sallyport", name, t.TempDir(), nil, func(ctx *pulumi.Context) error {
+		previous, err := topology.ReadPrevious(ctx)
+		if err != nil {
+			return err
+		}
+		return Deploy(ctx, s, plan, previous)
+	})
 	return r, err
 }
 
@@ -309,7 +321,7 @@ func TestAStackThatTheAccountCannotHoldCreatesNothing(t *testing.T) {
 		return errors.New("quota L-0263D0A3 is 5")
 	}
 	recorder := pulumitest.New(world{}.outputs)
-	err = recorder.Run("sallyport", "aws-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan) })
+	err = recorder.Run("sallyport", "aws-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan, &topology.Previous{}) })
 	if err == nil || !strings.Contains(err.Error(), "quota L-0263D0A3 is 5") {
 		t.Errorf("error %v", err)
 	}
@@ -325,7 +337,7 @@ func TestAStackThatTheAccountCannotHoldCreatesNothing(t *testing.T) {
 	golden.Check(t, "aws-prod-need.golden", string(text)+"\n")
 	s.Preflight = stack.PreflightOff
 	if err := pulumitest.New(world{}.outputs).Run("sallyport", "aws-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error {
-		return Deploy(ctx, s, plan)
+		return Deploy(ctx, s, plan, &topology.Previous{})
 	}); err != nil {
 		t.Errorf("with the preflight off: %v", err)
 	}
@@ -337,7 +349,6 @@ func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {
 		s.AWS.Fleet.PrivateIPs = map[string][]netip.Addr{"proxy-eu-west-1a-9": {netip.MustParseAddr("10.0.0.10")}}
 		s.AWS.Fleet.ActivePerZone = 9
 		s.AWS.Addresses.Block = netip.MustParsePrefix("203.0.113.0/30")
-		s.Allowlist.Publish = &stack.Publish{Access: stack.AccessPrivate}
 	})
 	_, err := deploy(t, "aws-prod", s, nil)
 	if err == nil {
@@ -346,7 +357,6 @@ func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"addresses.existing.nat-eu-west-1a-9: must be an address of the plan", "fleet.privateIPs.proxy-eu-west-1a-9: must be a slot of the plan",
 		"fleet.activePerZone: must not be above the plan's proxies per zone, 2, got 9", "addresses.block: has no room for 7 of the 11 addresses",
-		"allowlist.publish: is not deployed with cloud aws",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
@@ -367,6 +377,7 @@ func TestAStackWithEverythingSwitchedOn(t *testing.T) {
 		s.AWS.VPC.S3Endpoint, s.AWS.VPC.ProxyRouteTables = true, []string{"rtb-000000ff"}
 		s.AWS.Addresses.Existing = map[string]string{"nat-eu-west-1a-1": "eipalloc-0000000a"}
 		s.AWS.Clients.SecurityGroups = []string{"sg-0000000c"}
+		s.Allowlist.Publish = &stack.Publish{Access: stack.AccessPublic, Notices: true}
 	})
 	golden.Check(t, "everything.golden", names(t, r))
 	if gateway := r.Inputs(gateNat, "natgateway-gateway-eu-west-1a"); gateway["allocationId"] != "eipalloc-0000000a" {

@@ -11,6 +11,7 @@ import (
 	gcpsdk "github.com/pulumi/pulumi-gcp/sdk/v7/go/gcp"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlistpublish"
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/cloudnat"
 	"github.com/sallyport/sallyport/components/externaladdress"
@@ -31,6 +32,7 @@ type deployment struct {
 	memory    memory
 	slots     []topology.Slot
 	natPlaces []topology.NatPlace
+	signer    allowlistpublish.Signer // nil if partners' documents are not signed
 
 	provider  pulumi.ResourceOption // for every component
 	network   network
@@ -47,9 +49,9 @@ type deployment struct {
 
 // Deploy builds the stack and exports its outputs: allowlist, endpoints, nat, routes, and kubernetes if there is something in the
 // cluster.
-func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan) error {
+func Deploy(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) error {
 	d := &deployment{
-		ctx: ctx, settings: settings, section: settings.GCP, plan: plan,
+		ctx: ctx, settings: settings, section: settings.GCP, plan: plan, previous: previous,
 		addresses: map[string]externaladdress.Allocated{}, endpoints: pulumi.Map{}, exported: pulumi.Map{},
 	}
 	return d.build()
@@ -109,6 +111,9 @@ func (d *deployment) decideLives() error {
 	d.slots = topology.Slots(d.settings.Cluster.Zones, d.plan.Proxies.PerZone)
 	d.natPlaces = topology.NatPlaces(d.settings, d.plan, document)
 	if d.life, err = topology.NewLifecycle(d.settings, d.plan, document); err != nil {
+		return err
+	}
+	if d.signer, err = topology.ReadSigner(d.ctx, d.settings.Allowlist.Publish); err != nil {
 		return err
 	}
 	picked, blockErr := pick(d.section.Addresses, d.life.Addresses(), document)

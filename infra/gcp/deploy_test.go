@@ -21,8 +21,11 @@ import (
 	"github.com/sallyport/sallyport/components/externaladdress"
 	"github.com/sallyport/sallyport/components/pulumitest"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/internal/golden"
 	"github.com/sallyport/sallyport/preflight/gcppreflight"
+	"github.com/sallyport/sallyport/verify"
+	"github.com/sallyport/sallyport/verify/gcpview"
 )
 
 const (
@@ -47,8 +50,10 @@ func (w world) outputs(token, name string, inputs resource.PropertyMap) map[stri
 			network = "10.0"
 		}
 		out["address"] = fmt.Sprintf("%s.%d.%d", network, host/250, host%250)
-	case "gcp:storage/bucket:Bucket":
+	case "gcp:storage/bucket:Bucket", "gcp:pubsub/topic:Topic":
 		out["name"] = name
+	case "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
+		out["emailAddress"] = "agent@example.com"
 	}
 	return out
 }
@@ -83,13 +88,21 @@ func deploy(t *testing.T, name string, s *stack.Stack, previous map[string]any) 
 	defer func(check func(context.Context, gcppreflight.Need) error) { checkProject = check }(checkProject)
 	checkProject = func(context.Context, gcppreflight.Need) error { return nil }
 	r := result{Recorder: pulumitest.New(world{previous: previous}.outputs), mu: &sync.Mutex{}, exported: map[string]any{}}
+	defer func(open func(context.Context, gcpview.Place) (verify.View, error)) { openView = open }(openView)
+	openView = func(_ context.Context, place gcpview.Place) (verify.View, error) {
+		return project{r.Recorder, place}, denied
+	}
 	var pending sync.WaitGroup
 	err = r.Run("sallyport", name, t.TempDir(), nil, func(ctx *pulumi.Context) error {
+		previous, err := topology.ReadPrevious(ctx)
+		if err != nil {
+			return err
+		}
 		d := &deployment{
-			ctx: ctx, settings: s, section: s.GCP, plan: plan,
+			ctx: ctx, settings: s, section: s.GCP, plan: plan, previous: previous,
 			addresses: map[string]externaladdress.Allocated{}, endpoints: pulumi.Map{}, exported: pulumi.Map{},
 		}
-		err := d.build()
+		err = d.build()
 		for name, value := range d.exported {
 			pending.Add(1)
 			pulumi.ToOutput(value).ApplyT(func(value any) any {
@@ -370,7 +383,7 @@ func TestAStackThatTheProjectCannotHoldCreatesNothing(t *testing.T) {
 		return errors.New("quota STATIC_ADDRESSES is 8")
 	}
 	recorder := pulumitest.New(world{}.outputs)
-	err = recorder.Run("sallyport", "gcp-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan) })
+	err = recorder.Run("sallyport", "gcp-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan, &topology.Previous{}) })
 	if err == nil || !strings.Contains(err.Error(), "quota STATIC_ADDRESSES is 8") {
 		t.Errorf("error %v", err)
 	}
@@ -384,6 +397,40 @@ func TestAStackThatTheProjectCannotHoldCreatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Check(t, "gcp-prod-need.golden", string(text)+"\n")
+}
+
+// With a Shared VPC the NAT's part is asked of the host project and the fleet's of the stack's own.
+func TestEachProjectOfASharedVPCIsAskedForItsPart(t *testing.T) {
+	s := settings(t, "gcp-prod", func(s *stack.Stack) { s.GCP.Network.Existing.Project = "example-host" })
+	plan, err := s.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(check func(context.Context, gcppreflight.Need) error) { checkProject = check }(checkProject)
+	asked := map[string]gcppreflight.Need{}
+	checkProject = func(_ context.Context, need gcppreflight.Need) error {
+		asked[need.Project] = need
+		return errors.New("refused by " + need.Project)
+	}
+	recorder := pulumitest.New(world{}.outputs)
+	err = recorder.Run("sallyport", "gcp-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan, &topology.Previous{}) })
+	if err == nil || !strings.Contains(err.Error(), "refused by example-prod") || !strings.Contains(err.Error(), "refused by example-host") {
+		t.Errorf("error %v, want what both projects lack", err)
+	}
+	own, host := asked["example-prod"], asked["example-host"]
+	if own.Host != "example-host" || own.Fleet.MachineType == "" || len(own.Gateways) > 0 || own.Network != "" || host.Network != "prod" || len(host.Gateways) != 1 || host.Fleet.MachineType != "" {
+		t.Errorf("own %+v\nhost %+v", own, host)
+	}
+	for _, need := range asked {
+		for _, a := range need.Addresses {
+			if proxy := strings.HasPrefix(a.Slot, "proxy-"); proxy != (need.Project == "example-prod") {
+				t.Errorf("%s is asked of %s", a.Slot, need.Project)
+			}
+		}
+	}
+	if len(own.Addresses) == 0 || len(host.Addresses) == 0 {
+		t.Errorf("%d and %d addresses", len(own.Addresses), len(host.Addresses))
+	}
 }
 
 func TestNamesThatThePlanDoesNotHaveAreRefusedAllAtOnce(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/cloudnat"
 	"github.com/sallyport/sallyport/components/stack"
-	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/internal/problem"
 )
 
@@ -30,10 +29,6 @@ var remembered = []string{"allowlist", "endpoints", "kubernetes", "nat", "routes
 // remember reads the outputs of the last update. What is not there is empty; what cannot be read is an error, because the steps
 // that protect connections rest on it.
 func (d *deployment) remember() error {
-	var err error
-	if d.previous, err = topology.ReadPrevious(d.ctx); err != nil {
-		return err
-	}
 	d.memory.kept = map[string]any{}
 	for _, name := range remembered {
 		value, err := d.previous.Output(name)

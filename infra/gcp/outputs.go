@@ -1,8 +1,7 @@
 package gcp
 
 import (
-	"fmt"
-	"net/netip"
+	"encoding/json"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -29,25 +28,20 @@ func (d *deployment) compareDesigns() error {
 
 // exportAllowlist exports the partner document: every public IP with its life.
 func (d *deployment) exportAllowlist() error {
-	lives := d.life.Addresses()
-	values := make([]any, len(lives))
-	for i, life := range lives {
-		values[i] = d.addresses[life.Name].PublicIP
+	var values []any
+	for _, life := range d.life.Addresses() {
+		values = append(values, d.addresses[life.Name].PublicIP)
 	}
-	d.export("allowlist", pulumi.All(values...).ApplyT(func(values []any) (any, error) {
-		ips := map[string]netip.Addr{}
-		for i, life := range lives {
-			ip, err := netip.ParseAddr(fmt.Sprint(values[i]))
-			if err != nil {
-				return nil, fmt.Errorf("allowlist: %s: must have an IP address, got %q", life.Name, values[i])
-			}
-			ips[life.Name] = ip
-		}
-		document, err := d.life.Document(d.ctx.Stack(), d.section.Region, ips)
-		if err != nil {
-			return nil, err
-		}
-		return topology.JSONTree(document)
+	document, err := d.publish(pulumi.All(values...).ApplyT(func(values []any) (string, error) {
+		return d.life.JSON(d.ctx.Stack(), d.section.Region, values)
+	}).(pulumi.StringOutput))
+	if err != nil {
+		return err
+	}
+	d.export("allowlist", document.ApplyT(func(text string) (any, error) {
+		var tree any
+		err := json.Unmarshal([]byte(text), &tree)
+		return tree, err
 	}))
 	return nil
 }

@@ -2,7 +2,9 @@ package gcp
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/cloudnat"
@@ -23,32 +25,55 @@ func (d *deployment) preflight() error {
 	if d.settings.Preflight == stack.PreflightOff || os.Getenv(preflightEnv) == string(stack.PreflightOff) {
 		return d.ctx.Log.Info("preflight: off, quotas and network are not checked", nil)
 	}
-	return checkProject(context.Background(), d.need())
+	var problems []error
+	for _, need := range d.needs() {
+		problems = append(problems, checkProject(context.Background(), need))
+	}
+	return errors.Join(problems...)
 }
 
-// need is what the stack asks of the project. With a Shared VPC the NAT's part is asked of the host project by its owner: the check
-// knows one project, and machines and their IPs are in it.
-func (d *deployment) need() gcppreflight.Need {
-	need := gcppreflight.Need{
-		Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Zones: d.settings.Cluster.Zones,
+// needs is what the stack asks of each of its projects. With a Shared VPC these are two: network, gateways and their IPs belong to the
+// host project; machines and theirs to the stack's, which must be attached to it.
+func (d *deployment) needs() []gcppreflight.Need {
+	own := gcppreflight.Need{Stack: d.ctx.Stack(), Project: d.section.Project, Region: d.section.Region, Zones: d.settings.Cluster.Zones}
+	if d.networkProject() == d.section.Project {
+		d.needOfFleet(&own)
+		d.needOfNetwork(&own)
+		own.Addresses = d.neededAddresses(allowlist.KindNat, allowlist.KindProxy)
+		return []gcppreflight.Need{own}
 	}
-	shared := d.networkProject() != d.section.Project
+	host := own
+	host.Project, own.Host = d.networkProject(), d.networkProject()
+	d.needOfNetwork(&host)
+	host.Addresses = d.neededAddresses(allowlist.KindNat)
+	d.needOfFleet(&own)
+	own.Addresses = d.neededAddresses(allowlist.KindProxy)
+	return []gcppreflight.Need{own, host}
+}
+
+// neededAddresses are the public IPs of some kinds.
+func (d *deployment) neededAddresses(kinds ...allowlist.Kind) []gcppreflight.Address {
+	var all []gcppreflight.Address
 	for _, life := range d.life.Addresses() {
-		if shared && life.Kind == allowlist.KindNat {
+		if !slices.Contains(kinds, life.Kind) {
 			continue
 		}
 		address := gcppreflight.Address{Slot: life.Name, Own: d.section.Addresses.Prefix.IsValid(), Reserve: life.Place == ""}
 		if name := d.section.Addresses.Existing[life.Name]; name != "" {
 			address.Name, address.Own, address.Place = name, false, problem.Child("sallyport:gcp.addresses.existing", life.Name)
 		}
-		need.Addresses = append(need.Addresses, address)
+		all = append(all, address)
 	}
+	return all
+}
+
+func (d *deployment) needOfFleet(need *gcppreflight.Need) {
 	if len(d.slots) > 0 {
-		need.Fleet = gcppreflight.Fleet{MachineType: d.section.Fleet.MachineType, Zones: d.settings.Cluster.Zones}
+		need.Fleet = gcppreflight.Fleet{MachineType: d.section.Fleet.MachineType, Zones: d.settings.Cluster.Zones, Machines: len(d.serving())}
 	}
-	if shared {
-		return need
-	}
+}
+
+func (d *deployment) needOfNetwork(need *gcppreflight.Need) {
 	for _, g := range d.wanted() {
 		gateway := gcppreflight.Gateway{
 			Router: cloudnat.RouterName(d.ctx.Stack()), Name: cloudnat.GatewayName(d.ctx.Stack(), g.Name), IPs: len(g.IPs) + len(g.Draining), Rules: len(g.Rules),
@@ -64,18 +89,19 @@ func (d *deployment) need() gcppreflight.Need {
 		}
 		need.Gateways = append(need.Gateways, gateway)
 	}
-	if existing := d.section.Network.Existing; existing != nil {
-		need.Network = existing.Name
-		for i, s := range existing.Subnetworks {
-			need.Subnetworks = append(need.Subnetworks, gcppreflight.Subnetwork{
-				Place: problem.Index("sallyport:gcp.network.existing.subnetworks", i), Name: s.Name, Primary: s.Primary, Secondary: s.SecondaryRanges,
-			})
-		}
-		if len(d.slots) > 0 {
-			need.Subnetworks = append(need.Subnetworks, gcppreflight.Subnetwork{
-				Place: "sallyport:gcp.network.existing.fleetSubnetwork", Name: existing.FleetSubnetwork,
-			})
-		}
+	existing := d.section.Network.Existing
+	if existing == nil {
+		return
 	}
-	return need
+	need.Network = existing.Name
+	for i, s := range existing.Subnetworks {
+		need.Subnetworks = append(need.Subnetworks, gcppreflight.Subnetwork{
+			Place: problem.Index("sallyport:gcp.network.existing.subnetworks", i), Name: s.Name, Primary: s.Primary, Secondary: s.SecondaryRanges,
+		})
+	}
+	if len(d.slots) > 0 {
+		need.Subnetworks = append(need.Subnetworks, gcppreflight.Subnetwork{
+			Place: "sallyport:gcp.network.existing.fleetSubnetwork", Name: existing.FleetSubnetwork,
+		})
+	}
 }

@@ -147,3 +147,20 @@ func (l *Lifecycle) Document(stackName, region string, ips map[string]netip.Addr
 	}
 	return allowlist.Next(l.previous, stackName, entries, l.now)
 }
+
+// JSON is the document as soon as every address has its IP. Values hold the IPs in the order of Addresses.
+func (l *Lifecycle) JSON(stackName, region string, values []any) (string, error) {
+	ips := map[string]netip.Addr{}
+	for i, life := range l.lives {
+		ip, err := netip.ParseAddr(fmt.Sprint(values[i]))
+		if err != nil {
+			return "", fmt.Errorf("allowlist: %s: must have an IP address, got %q", life.Name, values[i])
+		}
+		ips[life.Name] = ip
+	}
+	document, err := l.Document(stackName, region, ips)
+	if err != nil {
+		return "", err
+	}
+	return document.Render(allowlist.FormatJSON)
+}

@@ -14,13 +14,13 @@ import (
 )
 
 func everything() []Statement {
-	return slices.Concat(Deploy(), Network(), LoadBalancer(), Release())
+	return slices.Concat(Deploy(), Network(), LoadBalancer(), Publish(), Release())
 }
 
 func TestThePoliciesThatPeopleCopy(t *testing.T) {
 	account := Account{Stack: "STACK", Region: "REGION", Account: "ACCOUNT"}
 	for name, statements := range map[string][]Statement{
-		"deploy": Deploy(), "network": Network(), "loadbalancer": LoadBalancer(), "release": Release(),
+		"deploy": Deploy(), "network": Network(), "loadbalancer": LoadBalancer(), "publish": Publish(), "release": Release(),
 	} {
 		policy, err := Policy(account, statements)
 		if err != nil {
@@ -69,7 +69,7 @@ func TestNoActionIsAWildcardAndEveryoneHasAReason(t *testing.T) {
 }
 
 func TestReleasingIsNotPartOfDeploying(t *testing.T) {
-	for _, s := range slices.Concat(Deploy(), Network(), LoadBalancer()) {
+	for _, s := range slices.Concat(Deploy(), Network(), LoadBalancer(), Publish()) {
 		if slices.Contains(s.Actions, "ec2:ReleaseAddress") {
 			t.Errorf("%s allows to release addresses", s.ID)
 		}

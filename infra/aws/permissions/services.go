@@ -1,5 +1,7 @@
 package permissions
 
+import "slices"
+
 var routes = Statement{
 	ID: "Routes", Why: "the bucket of the routes document; the provider reads every setting of a bucket",
 	Resources: []string{"arn:aws:s3:::routesbucket-*", "arn:aws:s3:::routesbucket-*/*"},
@@ -10,16 +12,37 @@ var routes = Statement{
 		"aws:s3/bucketServerSideEncryptionConfigurationV2:BucketServerSideEncryptionConfigurationV2",
 		"aws:s3/bucketV2:BucketV2", "aws:s3/bucketVersioningV2:BucketVersioningV2",
 	},
+	Actions: bucketActions,
+}
+
+// lists is a bucket of the stack's own; for one that exists put its ARN in, and the objects' actions suffice.
+var lists = Statement{
+	ID: "Lists", Why: "the bucket of the partners' lists, its versions and its notifications",
+	Resources: []string{"arn:aws:s3:::allowlistpublish-*", "arn:aws:s3:::allowlistpublish-*/*"},
+	Kinds:     []string{"aws:s3/bucketNotification:BucketNotification"},
+	Actions:   slices.Sorted(slices.Values(append(slices.Clone(bucketActions), "s3:GetBucketNotification", "s3:PutBucketNotification"))),
+}
+
+var listNotices = Statement{
+	ID: "ListNotices", Why: "the topic that hears of new lists, and that only the bucket may publish to",
+	Resources: []string{"arn:aws:sns:{region}:{account}:allowlistpublish-topic-*"},
+	Kinds:     []string{"aws:sns/topicPolicy:TopicPolicy"},
 	Actions: []string{
-		"s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:DeleteObjectVersion",
-		"s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation", "s3:GetBucketLogging",
-		"s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock",
-		"s3:GetBucketRequestPayment", "s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration",
-		"s3:GetLifecycleConfiguration", "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:GetReplicationConfiguration",
-		"s3:ListBucket", "s3:ListBucketVersions", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
-		"s3:PutBucketTagging", "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutObject",
-		"s3:PutObjectTagging",
+		"sns:CreateTopic", "sns:DeleteTopic", "sns:GetTopicAttributes", "sns:ListTagsForResource", "sns:SetTopicAttributes", "sns:TagResource",
+		"sns:UntagResource",
 	},
+}
+
+// bucketActions are those of a bucket that a stack makes; the provider reads every setting of a bucket.
+var bucketActions = []string{
+	"s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:DeleteObjectVersion",
+	"s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation", "s3:GetBucketLogging",
+	"s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock",
+	"s3:GetBucketRequestPayment", "s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration",
+	"s3:GetLifecycleConfiguration", "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:GetReplicationConfiguration",
+	"s3:ListBucket", "s3:ListBucketVersions", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
+	"s3:PutBucketTagging", "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutObject",
+	"s3:PutObjectTagging",
 }
 
 var logs = Statement{

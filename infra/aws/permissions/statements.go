@@ -14,6 +14,9 @@ func Network() []Statement { return []Statement{network, networkLook} }
 // LoadBalancer is needed in addition by a stack with aws.loadBalancer.
 func LoadBalancer() []Statement { return []Statement{balancer, balancerLook} }
 
+// Publish is needed in addition by a stack with allowlist.publish.
+func Publish() []Statement { return []Statement{lists, listNotices} }
+
 // Release is needed only while an address is released on purpose.
 func Release() []Statement { return []Statement{release} }
 
