@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/sallyport/sallyport/bench/peer"
@@ -13,7 +12,6 @@ import (
 	"github.com/sallyport/sallyport/lab/labid"
 	"github.com/sallyport/sallyport/lab/partner"
 	"github.com/sallyport/sallyport/lab/pki"
-	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 )
 
 // gatewayTimeWait is how long the NAT gateway keeps a port after close: short, so that "direct" never runs out of ports.
@@ -23,10 +21,6 @@ const gatewayTimeWait = time.Second
 var kernelSettings = func() map[string]string {
 	settings := container.ProxySysctls()
 	settings["net.core.somaxconn"] = "4096"
-	// What the machines of a fleet are told, see kernelKeepalive of package agent.
-	settings["net.ipv4.tcp_keepalive_time"] = strconv.Itoa(haproxycfg.Keepalive.Idle)
-	settings["net.ipv4.tcp_keepalive_intvl"] = strconv.Itoa(haproxycfg.Keepalive.Interval)
-	settings["net.ipv4.tcp_keepalive_probes"] = strconv.Itoa(haproxycfg.Keepalive.Count)
 	return settings
 }()
 

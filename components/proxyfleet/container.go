@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 )
 
 // openFiles is the proxy's limit on open files: two for each connection, and the kernel's default ceiling (fs.nr_open).
@@ -120,7 +122,8 @@ func takesValue(option string) bool { return option != "--rm" && option != "--re
 //
 // The whole port range serves outgoing connections; ports that are listened on must stay free for the next start. Ports in
 // TIME_WAIT are used again after a second; as many may wait as there are ports for some destinations. The queue of new
-// connections takes bursts. Linux Documentation/networking/ip-sysctl.
+// connections takes bursts. Keepalive is timed here, so that the proxy need not say it for each connection: that would be six
+// system calls. Linux Documentation/networking/ip-sysctl, 2026-11-20.
 func Sysctls(listenPorts []int) string {
 	reserved := []int{HealthPort}
 	for _, port := range listenPorts {
@@ -133,11 +136,16 @@ func Sysctls(listenPorts []int) string {
 	for _, port := range slices.Compact(reserved) {
 		names = append(names, strconv.Itoa(port))
 	}
-	return "net.ipv4.ip_unprivileged_port_start = 0\n" +
+	text := "net.ipv4.ip_unprivileged_port_start = 0\n" +
 		"net.ipv4.ip_local_port_range = 1024 65535\n" +
 		"net.ipv4.ip_local_reserved_ports = " + strings.Join(names, ",") + "\n" +
 		"net.ipv4.tcp_tw_reuse = 1\n" +
 		"net.ipv4.tcp_max_tw_buckets = 1048576\n" +
 		"net.core.somaxconn = 65535\n" +
 		"net.ipv4.tcp_max_syn_backlog = 65535\n"
+	keepalive := haproxycfg.KeepaliveSysctls()
+	for _, name := range slices.Sorted(maps.Keys(keepalive)) {
+		text += name + " = " + keepalive[name] + "\n"
+	}
+	return text
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"github.com/sallyport/sallyport/internal/problem"
 	"github.com/sallyport/sallyport/lab/daemon"
 	"github.com/sallyport/sallyport/lab/namespace"
+	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 )
 
 // setupLimit bounds the time from the start of the helper to the execution of the program. It takes milliseconds.
@@ -63,15 +65,17 @@ type Tmpfs struct {
 }
 
 // ProxySysctls returns what a proxy's network namespace needs: port 443 without a capability, the whole port range for its
-// connections (64,512 less the agent's own 8404, which must stay free for its next start), and ports in TIME_WAIT used again as
-// soon as TCP timestamps allow.
+// connections (64,512 less the agent's own 8404, which must stay free for its next start), ports in TIME_WAIT used again as
+// soon as TCP timestamps allow, and the proxy's timing of keepalive as the default.
 func ProxySysctls() map[string]string {
-	return map[string]string{
+	settings := haproxycfg.KeepaliveSysctls()
+	maps.Copy(settings, map[string]string{
 		"net.ipv4.ip_unprivileged_port_start": "0",
 		"net.ipv4.ip_local_port_range":        "1024 65535",
 		"net.ipv4.ip_local_reserved_ports":    "8404",
 		"net.ipv4.tcp_tw_reuse":               "1",
-	}
+	})
+	return settings
 }
 
 // Start runs spec and returns once the program has been executed; helper is the absolute path of the binary that calls Main when

@@ -42,6 +42,16 @@ const InspectDelay = 5 * time.Second
 // connection ends. Well below the 350 s after which NAT gateways and network load balancers forget a connection.
 var Keepalive = struct{ Idle, Interval, Count int }{Idle: 120, Interval: 30, Count: 3}
 
+// KeepaliveSysctls are the kernel settings, by dotted name, that make Keepalive the default of every connection of a network
+// namespace. See Passthrough.KernelKeepalive.
+func KeepaliveSysctls() map[string]string {
+	return map[string]string{
+		"net.ipv4.tcp_keepalive_time":   strconv.Itoa(Keepalive.Idle),
+		"net.ipv4.tcp_keepalive_intvl":  strconv.Itoa(Keepalive.Interval),
+		"net.ipv4.tcp_keepalive_probes": strconv.Itoa(Keepalive.Count),
+	}
+}
+
 // Passthrough is what the configuration of a passthrough proxy depends on.
 type Passthrough struct {
 	// RunDir holds the sockets: AdminSocket and HealthSocket. Absolute.
@@ -168,7 +178,7 @@ type view struct {
 	Bind, AdminSocket, HealthSocket string
 	InspectDelay                    time.Duration
 	Keepalive                       struct{ Idle, Interval, Count int }
-	Slots, Pipes                    int
+	Slots, Pipes, PipeBytes         int
 	Classes                         []string
 	NoAddress                       netip.Addr
 	Frontends                       []frontendView
@@ -184,7 +194,7 @@ type frontendView struct {
 func (p Passthrough) view() view {
 	v := view{
 		Passthrough: p, Bind: p.bind(), AdminSocket: AdminSocket(p.RunDir), HealthSocket: HealthSocket(p.RunDir),
-		InspectDelay: InspectDelay, Keepalive: Keepalive, Slots: Slots, Pipes: p.pipes(), Classes: refusedClasses, NoAddress: NoAddress,
+		InspectDelay: InspectDelay, Keepalive: Keepalive, Slots: Slots, Pipes: p.pipes(), PipeBytes: pipeBytes, Classes: refusedClasses, NoAddress: NoAddress,
 	}
 	common := v
 	for _, l := range p.Listeners {
@@ -198,8 +208,15 @@ func (p Passthrough) view() view {
 	return v
 }
 
-// maxPipes bounds the pipes between sockets: so many connections move bytes at the same instant without copying them.
-const maxPipes = 64
+const (
+	// pipeBytes is the size of a pipe between sockets: the most that Linux grants without a capability (fs.pipe-max-size). What a
+	// pipe takes at once is its number of pages, and half as many pages cost a third more CPU per byte.
+	pipeBytes = 1 << 20
+	// maxPipes bounds the pipes: so many connections move bytes at the same instant without copying them. Together they stay
+	// below half of what Linux grants a user (fs.pipe-user-pages-soft, 64 MiB), so that the next process after a reload gets as
+	// many, and the agent its own; beyond it pipes are tiny. Linux Documentation/admin-guide/sysctl/fs, 2026-11-20.
+	maxPipes = 30
+)
 
 // pipes is the number of pipes, each of two files: half of what the limit on connections leaves of the limit on files.
 func (p Passthrough) pipes() int { return max(1, min(maxPipes, p.MaxConnections/20)) }
