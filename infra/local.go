@@ -30,14 +30,15 @@ type local struct {
 	rootfs   string             // the proxy image's root filesystem
 	digest   string             // the image's digest
 
-	network   *lab.Network
-	life      *topology.Lifecycle
-	addresses map[string]*lab.Address // public ones, by address name
-	proxies   map[string]*proxySlot   // by slot name, those that may carry traffic
-	partners  map[string]*lab.Partner // by destination or unlisted host
-	dns       *lab.UpstreamDNS
-	gateways  map[string]*lab.NatGateway // by gateway name
-	routes    *lab.Routes
+	network     *lab.Network
+	life        *topology.Lifecycle
+	addresses   map[string]*lab.Address // public ones, by address name
+	podNetworks map[string]*lab.Address // by node
+	proxies     map[string]*proxySlot   // by slot name, those that may carry traffic
+	partners    map[string]*lab.Partner // by destination or unlisted host
+	dns         *lab.UpstreamDNS
+	gateways    map[string]*lab.NatGateway // by gateway name
+	routes      *lab.Routes
 }
 
 // proxySlot is a slot with what it owns.
@@ -58,9 +59,8 @@ func (p *proxySlot) publicAddresses() pulumi.StringArray {
 
 // newLocal checks what only this machine can tell and prepares the names of everything.
 func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, previous *topology.Previous) (*local, error) {
-	if most := maxNodesPerZone * len(settings.Cluster.Zones); settings.Cluster.Nodes > most {
-		return nil, fmt.Errorf("sallyport:cluster.nodes: the lab holds at most %d nodes a zone, got %d nodes in %d zones",
-			maxNodesPerZone, settings.Cluster.Nodes, len(settings.Cluster.Zones))
+	if settings.Cluster.Nodes > maxNodes {
+		return nil, fmt.Errorf("sallyport:cluster.nodes: the lab holds at most %d nodes, got %d", maxNodes, settings.Cluster.Nodes)
 	}
 	rootfs, digest, err := localImage(ctx.RootDirectory())
 	if err != nil {
@@ -76,14 +76,15 @@ func newLocal(ctx *pulumi.Context, settings *stack.Stack, plan capacity.Plan, pr
 	}
 	return &local{
 		ctx: ctx, settings: settings, plan: plan, rootfs: rootfs, digest: digest,
-		nodes:     nodes(settings.Cluster, settings.Lab.PodsPerNode),
-		slots:     slices.DeleteFunc(topology.Slots(settings.Cluster.Zones, plan.Proxies.PerZone), func(s topology.Slot) bool { return !life.Usable(s.Name) }),
-		natSlots:  slices.DeleteFunc(topology.NatSlots(settings.Cluster.Zones, plan.Nat), func(s topology.NatSlot) bool { return !life.Usable(s.Name) }),
-		life:      life,
-		addresses: map[string]*lab.Address{},
-		proxies:   map[string]*proxySlot{},
-		partners:  map[string]*lab.Partner{},
-		gateways:  map[string]*lab.NatGateway{},
+		nodes:       nodes(settings.Cluster, settings.Lab.PodsPerNode),
+		slots:       slices.DeleteFunc(topology.Slots(settings.Cluster.Zones, plan.Proxies.PerZone), func(s topology.Slot) bool { return !life.Usable(s.Name) }),
+		natSlots:    slices.DeleteFunc(topology.NatSlots(settings.Cluster.Zones, plan.Nat), func(s topology.NatSlot) bool { return !life.Usable(s.Name) }),
+		life:        life,
+		addresses:   map[string]*lab.Address{},
+		podNetworks: map[string]*lab.Address{},
+		proxies:     map[string]*proxySlot{},
+		partners:    map[string]*lab.Partner{},
+		gateways:    map[string]*lab.NatGateway{},
 	}, nil
 }
 

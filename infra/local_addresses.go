@@ -18,6 +18,13 @@ func (l *local) createAddresses() error {
 		}
 		l.addresses[life.Name] = address
 	}
+	for _, n := range l.nodes {
+		var err error
+		l.podNetworks[n.name], err = lab.NewAddress(l.ctx, n.name+"-pods", &lab.AddressArgs{Lab: l.network.Lab, Name: n.name, Kind: lab.KindPods})
+		if err != nil {
+			return err
+		}
+	}
 	for _, s := range l.slots {
 		p := &proxySlot{Slot: s}
 		var err error

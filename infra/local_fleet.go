@@ -28,7 +28,7 @@ func (l *local) createNatGateways() error {
 		args.Addresses = addresses
 		for _, n := range l.nodes {
 			if args.Zone == "" || args.Zone == n.zone {
-				args.VMs = append(args.VMs, lab.VM{Name: n.name, CIDRs: []string{n.podCIDR}})
+				args.VMs = append(args.VMs, lab.VM{Name: n.name, CIDRs: pulumi.StringArray{l.podCIDR(n)}})
 			}
 		}
 		gateway, err := lab.NewNatGateway(l.ctx, name, args)

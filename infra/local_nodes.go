@@ -16,7 +16,7 @@ func (l *local) createNodes() error {
 	corefile, policy := l.corefile(), l.egressPolicy()
 	for _, n := range l.nodes {
 		created, err := lab.NewNode(l.ctx, n.name, &lab.NodeArgs{
-			Lab: l.network.Lab, Name: n.name, Zone: n.zone, PodCIDR: n.podCIDR,
+			Lab: l.network.Lab, Name: n.name, Zone: n.zone, PodCIDR: l.podCIDR(n),
 			Gateway: l.gatewayOf(n.zone), EgressAllow: policy,
 		})
 		if err != nil {
@@ -37,6 +37,11 @@ func (l *local) createNodes() error {
 		}
 	}
 	return nil
+}
+
+// podCIDR is the network of a node's pods.
+func (l *local) podCIDR(n node) pulumi.StringOutput {
+	return pulumi.Sprintf("%s/24", l.podNetworks[n.name].Address)
 }
 
 // podResolvConf is what a kubelet gives to pods in namespace default.

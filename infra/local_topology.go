@@ -9,24 +9,19 @@ import (
 // node is a node of the lab's cluster with its pods.
 type node struct {
 	zone, name string
-	podCIDR    string
 	pods       []string
 }
 
-// maxNodesPerZone bounds the lab: a zone has 16 pod networks.
-const maxNodesPerZone = 16
+// maxNodes bounds the lab: each node has a network for its pods, and there are so many.
+const maxNodes = 256
 
 // nodes spreads the cluster's nodes over its zones, round-robin.
 func nodes(cluster stack.Cluster, podsPerNode int) []node {
 	out := make([]node, 0, cluster.Nodes)
 	for i := range cluster.Nodes {
-		zoneIndex, number := i%len(cluster.Zones), i/len(cluster.Zones)+1
-		key := fmt.Sprintf("%s-%d", cluster.Zones[zoneIndex], number)
-		n := node{
-			zone:    cluster.Zones[zoneIndex],
-			name:    "node-" + key,
-			podCIDR: fmt.Sprintf("10.244.%d.0/24", zoneIndex*maxNodesPerZone+number-1),
-		}
+		zone, number := cluster.Zones[i%len(cluster.Zones)], i/len(cluster.Zones)+1
+		key := fmt.Sprintf("%s-%d", zone, number)
+		n := node{zone: zone, name: "node-" + key}
 		for p := 1; p <= podsPerNode; p++ {
 			n.pods = append(n.pods, fmt.Sprintf("pod-%s-%d", key, p))
 		}

@@ -15,8 +15,9 @@ import (
 const enough = 20
 
 // onlyPlanSees are bad files whose fault Pulumi resolves by itself before our program runs: of a key given with and without
-// the project's namespace it takes one.
-var onlyPlanSees = map[string]bool{"key-with-and-without-namespace": true}
+// the project's namespace it takes one, and of two documents in a file the first. A namespace that resembles ours may be another
+// program's as far as Pulumi knows.
+var onlyPlanSees = map[string]bool{"key-with-and-without-namespace": true, "two-documents": true, "unknown-namespace": true}
 
 // TestBadStackFilesAreRefused feeds bad stack files of components/stack to the two programs that read stack files. `sallyport
 // plan`, which `make up` runs first, reports every problem that a file's golden messages list. Pulumi refuses all of them, too,

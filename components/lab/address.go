@@ -10,6 +10,7 @@ const (
 	KindNat       Kind = "nat"       // public, of a NAT gateway: 198.51.100.1 to 198.51.100.126
 	KindProxy     Kind = "proxy"     // public, of a proxy: 198.51.100.129 to 198.51.100.254
 	KindInterface Kind = "interface" // private, of a proxy: 10.0.2.10 to 10.0.2.254
+	KindPods      Kind = "pods"      // of a node: the first address of its pods' /24 in 10.244.0.0/16
 )
 
 // Address is a static IP address. It belongs to a name until it is deleted: whatever happens to the rest of the lab, the same name gets the same address again.

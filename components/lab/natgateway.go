@@ -21,8 +21,8 @@ type NatGateway struct {
 
 // VM is a client of a NatGateway of flavour cloudnat.
 type VM struct {
-	Name  string   `pulumi:"name"`  // unique in the gateway; a VM keeps its ports as long as its name stays
-	CIDRs []string `pulumi:"cidrs"` // IPv4 networks of the VM and its pods
+	Name  string             // unique in the gateway; a VM keeps its ports as long as its name stays
+	CIDRs pulumi.StringArray // IPv4 networks of the VM and its pods
 }
 
 // Block is a range of source ports of one public IP that belongs to one VM.
@@ -61,7 +61,7 @@ func NewNatGateway(ctx *pulumi.Context, name string, args *NatGatewayArgs, opts 
 	n := &NatGateway{}
 	vms := make(pulumi.MapArray, len(args.VMs))
 	for i, vm := range args.VMs {
-		vms[i] = pulumi.Map{"name": pulumi.String(vm.Name), "cidrs": pulumi.ToStringArray(vm.CIDRs)}
+		vms[i] = pulumi.Map{"name": pulumi.String(vm.Name), "cidrs": vm.CIDRs}
 	}
 	inputs := pulumi.Map{
 		"lab": args.Lab, "name": pulumi.String(args.Name), "zone": pulumi.String(args.Zone), "flavor": pulumi.String(args.Flavor),

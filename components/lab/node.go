@@ -30,7 +30,7 @@ type NodeArgs struct {
 	Zone string
 	// PodCIDR is the IPv4 network of the node's pods, within 10.244.0.0/16, /29 to /24. Its first host is the node. Changing it
 	// replaces the node.
-	PodCIDR string
+	PodCIDR pulumi.StringInput
 	// Gateway is the next hop of the default route: a NatGateway's PrivateAddress. Changing it moves new connections. Nil: pods
 	// reach the private network only.
 	Gateway pulumi.StringInput
@@ -47,7 +47,7 @@ func NewNode(ctx *pulumi.Context, name string, args *NodeArgs, opts ...pulumi.Re
 	}
 	inputs := pulumi.Map{
 		"lab": args.Lab, "name": pulumi.String(args.Name), "zone": pulumi.String(args.Zone),
-		"podCidr": pulumi.String(args.PodCIDR), "gateway": args.Gateway, "egressAllow": allow,
+		"podCidr": args.PodCIDR, "gateway": args.Gateway, "egressAllow": allow,
 	}
 	if err := resource(ctx, "lab:index:Node", name, inputs, n, opts); err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ func (a *Address) Annotate(n infer.Annotator) {
 func (a *AddressArgs) Annotate(n infer.Annotator) {
 	n.Describe(&a.Lab, "The lab.")
 	n.Describe(&a.Name, "What the address belongs to, unique in lab and kind.")
-	n.Describe(&a.Kind, "nat (198.51.100.1 to .126), proxy (198.51.100.129 to .254) or interface (private, 10.0.2.10 to .254).")
+	n.Describe(&a.Kind, "nat (198.51.100.1 to .126), proxy (198.51.100.129 to .254), interface (private, 10.0.2.10 to .254) or pods (of a node: the first address of a /24 in 10.244.0.0/16).")
 	n.Describe(&a.Address, "A certain address; if left out the lowest free one.")
 }
 
@@ -95,12 +95,13 @@ var pools = map[string]registry.Pool{
 	"nat":       registry.PoolNat,
 	"proxy":     registry.PoolProxy,
 	"interface": registry.PoolInterface,
+	"pods":      registry.PoolPods,
 }
 
 func (address) check(c *checker, in AddressArgs) {
 	c.lab(in.Lab)
 	c.name(in.Name)
-	c.oneOf("kind", in.Kind, "nat", "proxy", "interface")
+	c.oneOf("kind", in.Kind, "nat", "proxy", "interface", "pods")
 	if in.Address == nil || !c.known("address") {
 		return
 	}

@@ -467,7 +467,7 @@ func TestChecksNamePlaceRuleValueAndRemedy(t *testing.T) {
 		want   []string
 	}{
 		"address of an unknown kind": {"Address", map[string]any{"lab": "t1", "name": "a", "kind": "elastic"},
-			[]string{`kind: address x: kind: needs to be one of nat, proxy, interface, got "elastic"`}},
+			[]string{`kind: address x: kind: needs to be one of nat, proxy, interface, pods, got "elastic"`}},
 		"address outside its range": {"Address", map[string]any{"lab": "t1", "name": "a", "kind": "nat", "address": "198.51.100.200"},
 			[]string{`address: address x: address: needs to be from 198.51.100.1 to 198.51.100.126 for kind nat, got "198.51.100.200"; leave it out to get a free one`}},
 		"everything at once": {"Address", map[string]any{"lab": "A lab that is much too long", "name": "No label", "kind": "x"},

@@ -15,6 +15,7 @@ type Pool struct {
 	Kind  string     // names are unique within a kind
 	First netip.Addr // first address that may be given
 	Last  netip.Addr // last address that may be given, included
+	Step  uint32     // from one address to the next; 0 is 1
 }
 
 // The pools every lab has. Public ones lie in the documentation ranges of RFC 5737.
@@ -25,6 +26,8 @@ var (
 	PoolPartner   = pool("partner", labid.PartnerPublic, 1)
 	PoolGateway   = pool("gateway", labid.NatPrivate, labid.FirstHost)
 	PoolNode      = pool("node", labid.Nodes, labid.FirstHost)
+	// PoolPods has the first address of each network of pods, a /24 per node.
+	PoolPods = Pool{Kind: "pods", First: labid.Pods.Addr(), Last: fromNumber(toNumber(labid.Pods.Addr()) + 255*256), Step: 256}
 )
 
 // PodPool returns the pool of pod addresses of one node: its range from the second host on, the first is the node's own.
@@ -36,8 +39,7 @@ func podKind(node string) string { return "pods of " + node }
 
 // pool spans the addresses of a range from a host number up to the last before the broadcast address.
 func pool(kind string, cidr netip.Prefix, first uint32) Pool {
-	network := cidr.Masked().Addr().As4()
-	base := binary.BigEndian.Uint32(network[:])
+	base := toNumber(cidr.Masked().Addr())
 	size := uint32(1) << (32 - cidr.Bits())
 	return Pool{Kind: kind, First: fromNumber(base + first), Last: fromNumber(base + size - 2)}
 }
@@ -48,9 +50,17 @@ func fromNumber(n uint32) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
+func toNumber(a netip.Addr) uint32 {
+	four := a.As4()
+	return binary.BigEndian.Uint32(four[:])
+}
+
+// next is the address after one of the pool.
+func (p Pool) next(a netip.Addr) netip.Addr { return fromNumber(toNumber(a) + max(p.Step, 1)) }
+
 // Contains reports whether the pool may give the address.
 func (p Pool) Contains(a netip.Addr) bool {
-	return a.Is4() && p.First.Compare(a) <= 0 && a.Compare(p.Last) <= 0
+	return a.Is4() && p.First.Compare(a) <= 0 && a.Compare(p.Last) <= 0 && (toNumber(a)-toNumber(p.First))%max(p.Step, 1) == 0
 }
 
 // addresses is the file: kind, then name, then address.
@@ -159,7 +169,7 @@ func (all addresses) allocate(p Pool, name string, want netip.Addr) (netip.Addr,
 	for _, a := range taken {
 		used[a] = true
 	}
-	for a := p.First; p.Contains(a); a = a.Next() {
+	for a := p.First; p.Contains(a); a = p.next(a) {
 		if !used[a] {
 			taken[name] = a
 			return a, nil
