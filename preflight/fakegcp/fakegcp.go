@@ -26,6 +26,8 @@ type Object map[string]any
 type Project struct {
 	ID     string
 	Region string
+	// Host is the host project whose Shared VPC the project uses, empty for none.
+	Host string
 	// Zones of the region: "europe-west1-b".
 	Zones []string
 	// RegionQuotas and ProjectQuotas are limit and usage by metric.
@@ -178,6 +180,11 @@ func (s *Server) answer(r *http.Request) (Object, bool) {
 			zones = append(zones, s.URL+"/compute/v1/projects/"+p.ID+"/zones/"+zone)
 		}
 		return Object{"name": p.Region, "quotas": quotas(p.RegionQuotas), "zones": zones}, true
+	case "/getXpnHost":
+		if p.Host == "" {
+			return Object{}, true
+		}
+		return Object{"kind": "compute#project", "name": p.Host}, true
 	case inRegion + "/addresses":
 		return cut(s, r, "items", p.Addresses), true
 	case inRegion + "/routers":

@@ -35,7 +35,7 @@ func Check(ctx context.Context, need Need) error {
 	r := &reader{need: need, api: api}
 	r.read(ctx, &list)
 	for _, check := range []func(Need, project, *problem.List){
-		checkAddressQuotas, checkCPUQuota, checkRouterQuotas, checkGateways, checkZones, checkNetwork, checkForeignNats, checkBrought, checkMachine,
+		checkAddressQuotas, checkCPUQuota, checkRouterQuotas, checkGateways, checkZones, checkHost, checkNetwork, checkForeignNats, checkBrought, checkMachine,
 	} {
 		check(need, r.project, &list)
 	}

@@ -267,6 +267,30 @@ func TestASharedVPCIsReadInItsOwnProject(t *testing.T) {
 	}
 }
 
+func TestAProjectMustBeAttachedToTheHostOfItsNetwork(t *testing.T) {
+	for name, c := range map[string]struct{ host, want string }{
+		"attached":         {"host-1", "fits\n"},
+		"to another":       {"host-2", "sallyport:gcp.network.existing.project: must be the host project of project-1, which is attached to host-2, got \"host-1\"; attach"},
+		"to none":          {"", "which is attached to none, got \"host-1\""},
+		"cannot be looked": {"host-1", "compute.projects.get"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SALLYPORT_GCP_ATTEMPTS", "1")
+			p := project()
+			p.Host = c.host
+			s := fakegcp.Start(t, p)
+			if strings.HasPrefix(c.want, "compute.") {
+				s.Fail("/getXpnHost", fakegcp.Denied("compute.projects.get", "projects/project-1"))
+			}
+			n := need()
+			n.Host, n.Network, n.Subnetworks, n.Gateways = "host-1", "", nil, nil
+			if got := check(t, n); !strings.Contains(got, c.want) {
+				t.Errorf("got %s, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Setenv("SALLYPORT_GCP_ATTEMPTS", "2")
 	for name, f := range map[string]struct {

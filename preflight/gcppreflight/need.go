@@ -7,11 +7,14 @@ type Need struct {
 	Stack string
 	// Project is the project's ID. Required.
 	Project string
+	// Host is the host project of the Shared VPC that Project must be attached to. Empty: none.
+	Host string
 	// Region is where everything lives. Required.
 	Region string
 	// Zones are the zones the stack has anything in: "europe-west1-b".
 	Zones []string
-	// Network is the existing network, by name, or with a shared VPC projects/HOST/global/networks/NAME. Empty: the stack makes one, and Subnetworks is empty too.
+	// Network is the existing network of the project, by name, or of another, projects/HOST/global/networks/NAME. Empty: it is checked in
+	// another project, or the stack makes one; Subnetworks is empty too.
 	Network string
 	// Subnetworks are the existing ones that the stack file names.
 	Subnetworks []Subnetwork

@@ -1,11 +1,21 @@
 package gcppreflight
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/problem"
 )
+
+// checkHost demands that the project may use the Shared VPC that the stack file names.
+func checkHost(n Need, p project, list *problem.List) {
+	if n.Host == "" || p.host == nil || *p.host == n.Host {
+		return
+	}
+	list.Addf("sallyport:gcp.network.existing.project", n.Host, "attach the project to that host project, or name the one it is attached to",
+		"must be the host project of %s, which is attached to %s", n.Project, cmp.Or(*p.host, "none"))
+}
 
 // checkNetwork demands a network and subnetworks that exist, with the ranges that the stack file names.
 func checkNetwork(n Need, p project, list *problem.List) {

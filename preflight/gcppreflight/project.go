@@ -10,6 +10,7 @@ type project struct {
 	addresses   []address
 	routers     []router // of the region, in the project and in that of the network
 	network     *network
+	host        *string            // name of the project's host project, empty for none
 	subnetworks []subnetwork       // of the region, in the project of the network
 	machines    map[string]machine // by zone
 }

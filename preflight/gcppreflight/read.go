@@ -30,6 +30,7 @@ func (r *reader) steps() []step {
 	return []step{
 		{"compute.regions.get", true, r.readRegion},
 		{"compute.projects.get", len(n.Gateways) > 0, r.readProject},
+		{"compute.projects.get", n.Host != "", r.readHost},
 		{"compute.addresses.list", len(n.Addresses) > 0, r.readAddresses},
 		{"compute.routers.list", len(n.Gateways) > 0, r.readRouters},
 		{"compute.networks.get", n.Network != "", r.readNetwork},
@@ -44,7 +45,7 @@ func Permissions() []string {
 	for _, s := range (&reader{}).steps() {
 		all = append(all, s.action)
 	}
-	return slices.Sorted(slices.Values(all))
+	return slices.Compact(slices.Sorted(slices.Values(all)))
 }
 
 // read makes all calls side by side and records in list, in the order of steps, those that brought no answer.
@@ -90,6 +91,19 @@ func (r *reader) readProject(ctx context.Context, action string) error {
 		return err
 	}
 	r.project.quotas = append([]quota{}, found.Quotas...)
+	return nil
+}
+
+// readHost reads the project whose network this one shares. Compute Engine API, projects.getXpnHost, 2026: an empty answer for none.
+func (r *reader) readHost(ctx context.Context, action string) error {
+	var found struct {
+		Name string `json:"name"`
+	}
+	err := r.api.Get(ctx, action, gcpapi.Compute("projects", r.need.Project, "getXpnHost"), nil, &found)
+	if err != nil && !gcpapi.IsMissing(err) {
+		return err
+	}
+	r.project.host = &found.Name
 	return nil
 }
 
