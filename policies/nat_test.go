@@ -88,6 +88,28 @@ func TestNatIPsSufficient(t *testing.T) {
 	})
 }
 
+// A stack that grows with a notice has the IPs before it may use them. The update that announces them must pass.
+func TestIPsThatWaitForPartnersAreNotMissing(t *testing.T) {
+	t.Setenv("SALLYPORT_NOW", "2026-06-01T00:00:00Z")
+	partner := strings.Replace(awsStack, "demand:", "partner: cdn, demand:", 1)
+	noticed := declare(t, partner+"  sallyport:allowlist: {notice: {default: 14d}}\n")
+	entry := func(slot, ip string) any {
+		return map[string]any{"ip": ip, "cloud": "aws", "region": "eu-west-1", "zone": slot[4:14], "kind": "nat", "slot": slot, "state": "active", "partners": []any{"cdn"}}
+	}
+	list := map[string]any{"version": 1, "stack": "prod", "serial": 3, "entries": []any{entry("nat-eu-west-1a-1", "198.51.100.1"), entry("nat-eu-west-1b-1", "198.51.100.3")}}
+	a, b := natGateway("natgateway-gateway-eu-west-1a", 1), natGateway("natgateway-gateway-eu-west-1b", 1)
+	short := []string{"must be at least", "must be at least"}
+	checkPolicy(t, natIPsSufficient, map[string]judgement{
+		"announced now":           {resources: []given{after(noticed, list), a, b}},
+		"no notice, so no excuse": {resources: []given{after(declare(t, partner), list), a, b}, want: short},
+		"nobody knows the list":   {resources: []given{after(noticed, nil), a, b}, want: short},
+	})
+	checkPolicy(t, inputsVisible([]policy{natIPsSufficient}), map[string]judgement{
+		"announced now": {resources: []given{after(noticed, list), a, b}, want: []string{
+			"natgateway-gateway-eu-west-1a: has 1 of", "natgateway-gateway-eu-west-1b: has 1 of"}},
+	})
+}
+
 // undeliverable is the AWS stack with ten times the demand, as a stack changed by hand could record it.
 func undeliverable(t *testing.T) given {
 	d := declare(t, awsStack)

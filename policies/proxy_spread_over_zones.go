@@ -14,6 +14,10 @@ var proxySpreadOverZones = policy{
 			return
 		}
 		perZone, least := activeSlots(slots), int(j.number("minZones", 2))
+		if len(perZone) == 0 {
+			j.unknown(r.urn, r.name+": slots: no proxy runs yet, so how they are spread cannot be judged")
+			return
+		}
 		if len(perZone) < least {
 			j.report(r.urn, fmt.Sprintf("%s: slots: must have active proxies in at least %d zones, got %d; declare more in cluster.zones, or set minZones for this stack",
 				r.name, least, len(perZone)))

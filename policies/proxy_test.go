@@ -78,6 +78,7 @@ func TestProxySpreadOverZones(t *testing.T) {
 		"one zone on purpose":             {resources: []given{fleet(pinned, "a")}, config: map[string]any{"minZones": 1.0}},
 		"slots not recorded":              {resources: []given{{kind: fleetTypes[0], name: "fleet"}}, want: []string{"slots: must be there to be judged"}},
 		"no proxies":                      {resources: []given{fleet(pinned)}},
+		"all wait for partners":           {resources: []given{fleet(pinned, "a reserved", "b reserved")}},
 	})
 }
 

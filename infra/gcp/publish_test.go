@@ -9,18 +9,17 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/pulumitest"
 	"github.com/sallyport/sallyport/components/stack"
+	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/verify"
 	"github.com/sallyport/sallyport/verify/gcpview"
 )
 
 const listed = "gcp:storage/bucketObject:BucketObject"
-
-// denied is what a project says that answers nothing; nil for one that does.
-var denied error
 
 // project is a project that has what the graph asked for.
 type project struct {
@@ -71,14 +70,24 @@ func TestPartnersGetTheirListsAndANotice(t *testing.T) {
 }
 
 func TestWhatTheProjectDoesNotConfirmIsNotPublished(t *testing.T) {
-	defer func() { denied = nil }()
-	denied = errors.New("compute.addresses.list is denied")
-	publish := func(s *stack.Stack) { s.Allowlist.Publish = &stack.Publish{Access: stack.AccessPrivate} }
-	r, err := deploy(t, "gcp-prod", settings(t, "gcp-prod", publish), nil)
+	defer func(open func(context.Context, gcpview.Place) (verify.View, error)) { openView = open }(openView)
+	openView = func(context.Context, gcpview.Place) (verify.View, error) {
+		return nil, errors.New("compute.addresses.list is denied")
+	}
+	s := settings(t, "gcp-prod", func(s *stack.Stack) {
+		s.Preflight = stack.PreflightOff
+		s.Allowlist.Publish = &stack.Publish{Access: stack.AccessPrivate}
+	})
+	plan, err := s.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder := pulumitest.New(world{}.outputs)
+	err = recorder.Run("sallyport", "gcp-prod", t.TempDir(), nil, func(ctx *pulumi.Context) error { return Deploy(ctx, s, plan, &topology.Previous{}) })
 	if err == nil || !strings.Contains(err.Error(), "allow list is not published\nthe cloud could not be asked: compute.addresses.list is denied") {
 		t.Error(err)
 	}
-	for _, name := range r.Names(listed) {
+	for _, name := range recorder.Names(listed) {
 		if strings.HasPrefix(name, "allowlistpublish-") {
 			t.Errorf("published %s", name)
 		}

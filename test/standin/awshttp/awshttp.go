@@ -49,9 +49,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := s.World.Look(func(state *world.State) {
 		switch action {
 		case "DescribeAddresses":
-			body = []element{group("addressesSet", items(state, r.Form, "aws:ec2/eip:Eip", "allocationId", "publicIp")...)}
+			body = []element{group("addressesSet", items(state, r.Form, "aws:ec2/eip:Eip", "allocationId", addressOf(state))...)}
 		case "DescribeNatGateways":
-			body = []element{group("natGatewaySet", items(state, r.Form, "aws:ec2/natGateway:NatGateway", "natGatewayId", "")...)}
+			body = []element{group("natGatewaySet", items(state, r.Form, "aws:ec2/natGateway:NatGateway", "natGatewayId", gatewayOf)...)}
 		case "DescribeTags":
 			body = []element{group("tagSet", tagItems(state, r.Form)...)}
 		case "DescribeAutoScalingGroups":
@@ -128,19 +128,60 @@ func tagSet(o *world.Object) element {
 	return group("tagSet", in...)
 }
 
-func items(state *world.State, form url.Values, kind, id, property string) []element {
+func items(state *world.State, form url.Values, kind, id string, more func(*world.Object) []element) []element {
 	out := []element{}
 	for _, o := range state.All(kind) {
 		if !passes(o, wanted(form)) {
 			continue
 		}
-		in := []element{text(id, o.ID), tagSet(o)}
-		if property != "" {
-			in = append(in, text(property, o.String(property)))
-		}
-		out = append(out, group("item", in...))
+		out = append(out, group("item", append([]element{text(id, o.ID), tagSet(o)}, more(o)...)...))
 	}
 	return out
+}
+
+// addressOf says which IP an Elastic IP is, and which instance has it.
+func addressOf(state *world.State) func(*world.Object) []element {
+	machines := Machines(state)
+	return func(o *world.Object) []element {
+		in := []element{text("publicIp", o.String("publicIp"))}
+		if group := machines[o.ID]; group != "" {
+			in = append(in, text("instanceId", "i-of-"+group))
+		}
+		return in
+	}
+}
+
+// gatewayOf lists the addresses of a NAT gateway.
+func gatewayOf(o *world.Object) []element {
+	ids := []any{o.String("allocationId")}
+	more, _ := o.Props["secondaryAllocationIds"].([]any)
+	var in []element
+	for _, id := range append(ids, more...) {
+		in = append(in, group("item", text("allocationId", fmt.Sprint(id))))
+	}
+	return []element{text("state", "available"), group("natGatewayAddressSet", in...)}
+}
+
+// Machines maps the Elastic IPs that an instance has to the group that runs it: those associated with the interface in the launch
+// template of a group that holds an instance.
+func Machines(state *world.State) map[string]string {
+	held := map[string]string{}
+	for _, g := range state.All("aws:autoscaling/group:Group") {
+		if desired, _ := g.Props["desiredCapacity"].(float64); desired < 1 {
+			continue
+		}
+		for _, template := range state.All("aws:ec2/launchTemplate:LaunchTemplate") {
+			if !strings.Contains(fmt.Sprint(g.Props["launchTemplate"]), template.ID) {
+				continue
+			}
+			for _, association := range state.All("aws:ec2/eipAssociation:EipAssociation") {
+				if id := association.String("networkInterfaceId"); id != "" && strings.Contains(fmt.Sprint(template.Props["networkInterfaces"]), id) {
+					held[association.String("allocationId")] = g.ID
+				}
+			}
+		}
+	}
+	return held
 }
 
 func tagItems(state *world.State, form url.Values) []element {
