@@ -227,11 +227,18 @@ func checkFleet(t *testing.T, name string, c *clusterv3.Cluster) {
 	}
 }
 
-// sockets counts what could wrap the application's TLS once more.
+// sockets counts what could wrap the application's TLS once more. Where the mesh knows ambient, istiod has a tunnel ready for endpoints
+// that are in the mesh; the proxies are not.
 func sockets(c *clusterv3.Cluster) int {
-	n := len(c.GetTransportSocketMatches())
+	n := 0
 	if c.GetTransportSocket() != nil {
 		n++
+	}
+	for _, m := range c.GetTransportSocketMatches() {
+		tunnel := m.GetMatch().GetFields()["tunnel"].GetStringValue() == "http"
+		if !tunnel && m.GetTransportSocket().GetName() != "envoy.transport_sockets.raw_buffer" {
+			n++
+		}
 	}
 	return n
 }
