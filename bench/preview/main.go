@@ -1,5 +1,6 @@
-// Command preview measures how long a preview of a large AWS stack takes and how much memory, with the real Pulumi command line, the
-// real program and the stand-in providers, at 10, 30 and 60 slots: 1,000 nodes and 500 destinations in one, three and six zones.
+// Command preview measures how long a preview of a large stack takes and how much memory, on AWS and on GCP, with the real Pulumi
+// command line, the real program and the stand-in providers, at 10, 30 and 60 slots: 1,000 nodes and 500 destinations in one, three
+// and six zones.
 //
 // It fails if 60 slots take more than 20 s or 1.5 GiB (all processes together), or if time or memory grow faster than the slots.
 // It needs `make tools` and compiles the program first, which is not measured.
@@ -10,8 +11,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"text/tabwriter"
@@ -29,6 +32,7 @@ const (
 
 // figures are what one size came to: the best time and the largest memory of its runs.
 type figures struct {
+	cloud                          string
 	slots, destinations, resources int
 	took                           time.Duration
 	cpu                            time.Duration // all processes; tells the work apart from a machine that is busy otherwise
@@ -40,18 +44,22 @@ func main() {
 	runs := flag.Int("runs", 3, "previews of each size; the fastest counts")
 	nodes := flag.Int("nodes", 1000, "nodes of the cluster")
 	destinations := flag.Int("destinations", 500, "destinations, every other one through the proxies")
+	cloud := flag.String("cloud", "", "aws or gcp; both if empty")
 	flag.Parse()
-	if err := run(*root, *runs, *nodes, *destinations); err != nil {
+	if err := run(*root, *cloud, *runs, size{slotsPerZone: 10, nodes: *nodes, destinations: *destinations}); err != nil {
 		fmt.Fprintln(os.Stderr, "preview:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string, runs, nodes, destinations int) error {
+func run(root, cloud string, runs int, s size) error {
 	if runs < 1 {
 		return fmt.Errorf("runs: must be at least 1, got %d", runs)
 	}
-	dir, err := os.MkdirTemp("", "sallyport-bench-preview-")
+	if cloud != "" && clouds[cloud] == nil {
+		return fmt.Errorf("cloud: must be aws or gcp, got %q", cloud)
+	}
+	dir, err := os.MkdirTemp(rig.Scratch(), "sallyport-bench-preview-")
 	if err != nil {
 		return err
 	}
@@ -64,28 +72,42 @@ func run(root string, runs, nodes, destinations int) error {
 	if err != nil {
 		return err
 	}
+	var missed []error
+	for _, name := range slices.Sorted(maps.Keys(clouds)) {
+		if cloud != "" && name != cloud {
+			continue
+		}
+		s.cloud = name
+		missed = append(missed, compare(os.Stdout, r, program, s, runs))
+	}
+	return errors.Join(missed...)
+}
+
+// compare measures one cloud in one, three and six zones.
+func compare(out io.Writer, r *rig.Rig, program string, s size, runs int) error {
 	var all []figures
 	for _, zones := range []int{1, 3, 6} {
-		measured, err := measure(r, program, size{zones: zones, slotsPerZone: 10, nodes: nodes, destinations: destinations}, runs)
+		s.zones = zones
+		measured, err := measure(r, program, s, runs)
 		if err != nil {
 			return err
 		}
 		all = append(all, measured)
 	}
-	if err := write(os.Stdout, all); err != nil {
+	if err := write(out, all); err != nil {
 		return err
 	}
-	return judge(os.Stdout, all)
+	return judge(out, all)
 }
 
 // measure previews one size, once to warm up and then as often as asked.
 func measure(r *rig.Rig, program string, s size, runs int) (figures, error) {
-	f := figures{slots: s.zones * s.slotsPerZone, destinations: s.destinations}
+	f := figures{cloud: s.cloud, slots: s.zones * s.slotsPerZone, destinations: s.destinations}
 	config, err := s.file()
 	if err != nil {
 		return f, err
 	}
-	stack, err := r.NewStack(fmt.Sprintf("bench-%d", f.slots), program, config)
+	stack, err := r.NewStack(fmt.Sprintf("bench-%s-%d", f.cloud, f.slots), program, config)
 	if err != nil {
 		return f, err
 	}
@@ -139,10 +161,10 @@ func childrenCPU() time.Duration {
 
 func write(out io.Writer, all []figures) error {
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "slots\tdestinations\tresources\ttime\tCPU\tmemory\t")
+	_, _ = fmt.Fprintln(table, "cloud\tslots\tdestinations\tresources\ttime\tCPU\tmemory\t")
 	for _, f := range all {
-		_, _ = fmt.Fprintf(table, "%d\t%d\t%d\t%.1f s\t%.1f s\t%d MiB\t\n",
-			f.slots, f.destinations, f.resources, f.took.Seconds(), f.cpu.Seconds(), f.memory>>20)
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%.1f s\t%.1f s\t%d MiB\t\n",
+			f.cloud, f.slots, f.destinations, f.resources, f.took.Seconds(), f.cpu.Seconds(), f.memory>>20)
 	}
 	return table.Flush()
 }
@@ -163,7 +185,7 @@ func judge(out io.Writer, all []figures) error {
 	} {
 		_, _ = fmt.Fprintf(out, "%-44s %8.1f  at most %8.1f\n", goal.what, goal.got, goal.limit)
 		if !(goal.got <= goal.limit) {
-			missed = append(missed, fmt.Errorf("%s: must be at most %.1f, got %.1f", goal.what, goal.limit, goal.got))
+			missed = append(missed, fmt.Errorf("%s %s: must be at most %.1f, got %.1f", last.cloud, goal.what, goal.limit, goal.got))
 		}
 	}
 	return errors.Join(missed...)

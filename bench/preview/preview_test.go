@@ -10,9 +10,11 @@ import (
 )
 
 func TestTheStackFilesHaveTheSizeTheyAreCalledBy(t *testing.T) {
-	for _, zones := range []int{1, 3, 6} {
-		if _, err := (size{zones: zones, slotsPerZone: 10, nodes: 1000, destinations: 500}).file(); err != nil {
-			t.Errorf("%d zones: %v", zones, err)
+	for cloud := range clouds {
+		for _, zones := range []int{1, 3, 6} {
+			if _, err := (size{cloud: cloud, zones: zones, slotsPerZone: 10, nodes: 1000, destinations: 500}).file(); err != nil {
+				t.Errorf("%s, %d zones: %v", cloud, zones, err)
+			}
 		}
 	}
 }
