@@ -62,8 +62,7 @@ func rendered(t *testing.T) []object {
 	return all
 }
 
-// custom are the groups of objects whose schemas Kubernetes does not have: the operator of Prometheus, Kyverno, Istio. The latter's are
-// validated where its translation is tested.
+// custom are the groups of objects whose schemas Kubernetes does not have: the operator of Prometheus, Kyverno, Istio.
 func custom(apiVersion string) bool {
 	for _, group := range []string{"monitoring.coreos.com/", "kyverno.io/", "networking.istio.io/", "security.istio.io/", "gateway.networking.k8s.io/"} {
 		if strings.HasPrefix(apiVersion, group) {
@@ -127,6 +126,50 @@ func TestEveryObjectIsValidInEveryRelease(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What Kubernetes does not know is valid by the definitions that its users install, and what is wrong is not.
+func TestObjectsOfOthersAreValidByTheirDefinitions(t *testing.T) {
+	client, err := DefinitionsClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := validator.New(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(text []byte) error {
+		_, parsed, err := v.Parse(text)
+		if err == nil {
+			err = v.Validate(parsed)
+		}
+		return err
+	}
+	mistakes := map[string][][2]string{
+		"PrometheusRule": {{"expr:", "expression:"}, {"groups:", "group:"}, {"for: ", "for: soon # "}},
+		"ClusterPolicy":  {{"mutate:", "mutates:"}, {"rules:", "rules: none\n  others:"}, {"background:", "backgrounds:"}},
+	}
+	checked := map[string]int{}
+	for _, o := range rendered(t) {
+		if mistakes[o.kind] == nil {
+			continue
+		}
+		checked[o.kind]++
+		if err := validate(o.text); err != nil {
+			t.Errorf("%s: %s: %v", o.file, o.kind, err)
+		}
+		for _, m := range mistakes[o.kind] {
+			wrong := bytes.Replace(o.text, []byte(m[0]), []byte(m[1]), 1)
+			if bytes.Equal(wrong, o.text) {
+				t.Errorf("%s: %s: nothing to try %q on", o.file, o.kind, m[0])
+			} else if validate(wrong) == nil {
+				t.Errorf("%s: %s: accepted with %q", o.file, o.kind, m[1])
+			}
+		}
+	}
+	if checked["PrometheusRule"] == 0 || checked["ClusterPolicy"] == 0 {
+		t.Errorf("checked were %v", checked)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing/fstest"
 
 	"k8s.io/client-go/openapi"
 	"sigs.k8s.io/kubectl-validate/pkg/openapiclient"
@@ -25,16 +26,49 @@ var Releases = []string{"v1.32.0", "v1.34.1", "v1.36.1", "v1.37.0"}
 // EmbeddedClient serves the embedded schemas.
 func EmbeddedClient() openapi.Client { return openapiclient.NewHardcodedBuiltins(Embedded) }
 
+// Definitions are the files that define what Kubernetes itself does not know, in the modules of those who define it. Istio's are
+// validated where its translation is tested.
+var Definitions = []struct{ Module, File string }{
+	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"},
+	{"github.com/kyverno/kyverno@v1.19.1", "config/crds/kyverno/kyverno.io_clusterpolicies.yaml"},
+}
+
 // ReleaseClient serves the schemas of a release.
 func ReleaseClient(release string) (openapi.Client, error) {
-	command := exec.Command("go", "mod", "download", "-json", "k8s.io/kubernetes@"+release)
+	dir, err := moduleDir("k8s.io/kubernetes@" + release)
+	if err != nil {
+		return nil, err
+	}
+	return specs{os.DirFS(filepath.Join(dir, "api/openapi-spec/v3"))}, nil
+}
+
+// DefinitionsClient serves the schemas of the definitions.
+func DefinitionsClient() (openapi.Client, error) {
+	files := fstest.MapFS{}
+	for _, d := range Definitions {
+		dir, err := moduleDir(d.Module)
+		if err != nil {
+			return nil, err
+		}
+		text, err := os.ReadFile(filepath.Join(dir, d.File))
+		if err != nil {
+			return nil, err
+		}
+		files[filepath.Base(d.File)] = &fstest.MapFile{Data: text}
+	}
+	return openapiclient.NewLocalCRDFiles(files), nil
+}
+
+// moduleDir is the folder of a module in the module cache, where it is put if it is not there.
+func moduleDir(module string) (string, error) {
+	command := exec.Command("go", "mod", "download", "-json", module)
 	command.Dir = os.TempDir() // in no module
 	out, err := command.Output()
-	var module struct{ Dir, Error string }
-	if unreadable := json.Unmarshal(out, &module); unreadable != nil || module.Dir == "" {
-		return nil, fmt.Errorf("k8s.io/kubernetes@%s: %w %s", release, err, module.Error)
+	var m struct{ Dir, Error string }
+	if unreadable := json.Unmarshal(out, &m); unreadable != nil || m.Dir == "" {
+		return "", fmt.Errorf("module %s: %w %s", module, err, m.Error)
 	}
-	return specs{os.DirFS(filepath.Join(module.Dir, "api/openapi-spec/v3"))}, nil
+	return m.Dir, nil
 }
 
 // specs serves the files of Kubernetes' repository: "apis__apps__v1_openapi.json" for apis/apps/v1.
