@@ -12,12 +12,12 @@ import (
 
 func main() { pulumi.Run(program) }
 
-// listed is one resource. Uses names the resources whose ids become inputs.
+// listed is one resource. Uses names the resources whose ids become inputs; outputs are those of a component.
 type listed struct {
-	Type, Name string
-	Inputs     map[string]any
-	Uses       map[string]string
-	Protect    bool
+	Type, Name      string
+	Inputs, Outputs map[string]any
+	Uses            map[string]string
+	Protect         bool
 }
 
 // versions of the providers, as the SDKs ask for them.
@@ -41,7 +41,15 @@ func program(ctx *pulumi.Context) error {
 		}
 		cloud, _, _ := strings.Cut(l.Type, ":")
 		if cloud == "sallyport" {
-			if err := ctx.RegisterComponentResourceV2(l.Type, l.Name, inputs, &pulumi.ResourceState{}); err != nil {
+			component := &pulumi.ResourceState{}
+			if err := ctx.RegisterComponentResourceV2(l.Type, l.Name, inputs, component); err != nil {
+				return err
+			}
+			outputs := pulumi.Map{}
+			for key, value := range l.Outputs {
+				outputs[key] = pulumi.Any(value)
+			}
+			if err := ctx.RegisterResourceOutputs(component, outputs); err != nil {
 				return err
 			}
 			continue
