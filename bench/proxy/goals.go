@@ -59,7 +59,11 @@ func (s *session) goals() []goal {
 		all = append(all, atMost("process memory per idle connection, KiB", 6, median(c.values[rig.Ours])))
 	}
 	ratio("idle", "perconn", rig.Nginx, atMost, "process memory per idle connection, of nginx", 0.5)
-	return append(all, s.changeGoals()...)
+	all = append(all, s.changeGoals()...)
+	ratio("pool", "mean", rig.Direct, atMost, "pool: mean latency, of a fresh TLS connection for each request", 0.4)
+	ratio("pool", "cpu", rig.Direct, atMost, "pool: the client's CPU, of a fresh TLS connection for each request", 0.6)
+	ratio("pool", "upstream", rig.Direct, atMost, "pool: upstream connections, of one for each request", 0.01)
+	return all
 }
 
 func (s *session) changeGoals() []goal {

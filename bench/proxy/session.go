@@ -33,6 +33,7 @@ var measurements = []measurement{
 	{"bodies", (*session).measureBodies},
 	{"idle", (*session).measureIdle},
 	{"changes", (*session).measureChanges},
+	{"pool", (*session).measurePool},
 }
 
 func measurementNames() []string {

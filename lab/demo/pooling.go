@@ -62,7 +62,7 @@ func (t Target) pooling(ctx context.Context) (*Pooling, error) {
 	for _, record := range records {
 		var data struct{ Rootfs string }
 		if json.Unmarshal(record.Data, &data) == nil && data.Rootfs != "" {
-			return pooling(ctx, t.Labd, data.Rootfs)
+			return MeasurePooling(ctx, t.Labd, data.Rootfs)
 		}
 	}
 	return nil, nil // nothing in this stack runs the image

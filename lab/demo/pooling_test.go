@@ -22,7 +22,7 @@ func TestPoolingSharesConnections(t *testing.T) {
 			t.Skip("not built: run make build image-local")
 		}
 	}
-	result, err := pooling(context.Background(), labd, rootfs)
+	result, err := MeasurePooling(context.Background(), labd, rootfs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,9 @@ type poolTrial struct {
 	dns   *dns.Server
 }
 
-// pooling measures in a scratch lab; rootfs is the image's.
-func pooling(ctx context.Context, labd, rootfs string) (result *Pooling, err error) {
+// MeasurePooling compares in a scratch lab, without a stack. It takes about ten seconds; labd is the path of the lab's helper,
+// rootfs that of the image's root filesystem.
+func MeasurePooling(ctx context.Context, labd, rootfs string) (result *Pooling, err error) {
 	random := make([]byte, 4)
 	if _, err := rand.Read(random); err != nil {
 		return nil, err
