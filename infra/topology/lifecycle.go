@@ -10,6 +10,7 @@ import (
 	"github.com/sallyport/sallyport/components/capacity"
 	"github.com/sallyport/sallyport/components/stack"
 	"github.com/sallyport/sallyport/internal/clock"
+	"github.com/sallyport/sallyport/internal/problem"
 )
 
 // Lifecycle says which public addresses a stack has, which place each one serves, and which may carry traffic. It is decided
@@ -56,7 +57,37 @@ func NewLifecycle(settings *stack.Stack, plan capacity.Plan, previous *allowlist
 			l.byPlace[life.Place] = life
 		}
 	}
-	return l, nil
+	return l, l.refuseStops()
+}
+
+// refuseStops finds slots that run and would get IPs that partners do not list yet: a slot runs with all its IPs or not at all, so it
+// would stop until the notice is over. Headroom that partners list already comes into use at once, and stops nothing.
+func (l *Lifecycle) refuseStops() error {
+	var list problem.List
+	rules := l.settings.Allowlist.Rules()
+	stopped, late := 0, time.Time{}
+	for _, places := range l.slots {
+		var since time.Time // the slot has an IP in use
+		for _, place := range places {
+			if life := l.byPlace[place]; life.Usable() && (since.IsZero() || life.Dates.Active.Before(since)) {
+				since = life.Dates.Active
+			}
+		}
+		for _, place := range places {
+			if life := l.byPlace[place]; !since.IsZero() && life.State == allowlist.StateAnnounced && life.Dates.Announced.After(since) {
+				stopped++
+				if ready := life.Ready(rules); ready.After(late) {
+					late = ready
+				}
+			}
+		}
+	}
+	if stopped > 0 {
+		list.Addf("sallyport:proxies.ipsPerProxy", l.settings.Proxies.IPsPerProxy,
+			fmt.Sprintf("raise allowlist.reserve to %d first: that headroom may come into use when partners list it, on %s at the latest", l.settings.Allowlist.Reserve+stopped, late.Format(time.DateOnly)),
+			"must not give running proxies IPs that partners do not list yet: %d IPs would have to wait, and their proxies with them", stopped)
+	}
+	return list.Err()
 }
 
 // places lists where the plan uses public IPs, and remembers which of them make up a slot.

@@ -165,3 +165,44 @@ func TestWhatPeopleWroteTooEarlyIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A proxy runs with all its IPs or not at all: a further one that partners do not list would stop it.
+func TestRunningProxiesAreNotStoppedForAnotherIP(t *testing.T) {
+	const notice = `{reserve: %d, notice: {default: 14d}}`
+	settings := settingsOf(t, "eu-west-1a, eu-west-1b", fmt.Sprintf(notice, 1))
+	settings.Proxies.IPsPerProxy = 1
+	_, first := lifecycle(t, "2026-01-01", settings, nil)
+	_, second := lifecycle(t, "2026-01-02", settings, first)
+
+	t.Setenv(clock.Env, "2026-02-01T00:00:00Z")
+	settings.Proxies.IPsPerProxy = 2
+	plan, err := settings.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "sallyport:proxies.ipsPerProxy: must not give running proxies IPs that partners do not list yet: 1 IPs would have to wait, and their proxies with them, got 2; " +
+		"raise allowlist.reserve to 2 first: that headroom may come into use when partners list it, on 2026-02-15 at the latest"
+	if _, err := NewLifecycle(settings, plan, second); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+	enough := settingsOf(t, "eu-west-1a, eu-west-1b", fmt.Sprintf(notice, 2))
+	enough.Proxies.IPsPerProxy = 1
+	_, first = lifecycle(t, "2026-01-01", enough, nil)
+	enough.Proxies.IPsPerProxy = 2
+	l, _ := lifecycle(t, "2026-02-01", enough, first)
+	for _, slot := range []string{"proxy-eu-west-1a-1", "proxy-eu-west-1b-1"} {
+		if !l.Usable(slot) {
+			t.Errorf("%s was stopped", slot)
+		}
+	}
+	// A new zone's proxies stop nothing: they wait with all their IPs, and as long as any of them waits.
+	grown := settingsOf(t, "eu-west-1a, eu-west-1b", fmt.Sprintf(notice, 0))
+	_, first = lifecycle(t, "2026-01-01", grown, nil)
+	grown = settingsOf(t, "eu-west-1a, eu-west-1b, eu-west-1c", fmt.Sprintf(notice, 0))
+	_, first = lifecycle(t, "2026-02-01", grown, first)
+	grown = settingsOf(t, "eu-west-1a, eu-west-1b, eu-west-1c", `{notice: {default: 14d}, ips: {proxy-eu-west-1c-1-1: {confirmed: {bank: 2026-02-02}}}}`)
+	_, first = lifecycle(t, "2026-02-02", grown, first)
+	if l, _ := lifecycle(t, "2026-02-03", grown, first); l.Usable("proxy-eu-west-1c-1") || l.Of("proxy-eu-west-1c-1-1").State != allowlist.StateActive {
+		t.Errorf("proxy-eu-west-1c-1: %v", l.Of("proxy-eu-west-1c-1-1").State)
+	}
+}
