@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,10 +16,12 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"gopkg.in/yaml.v3"
 
 	"github.com/sallyport/sallyport/components/manifests"
 	"github.com/sallyport/sallyport/components/stack"
 	"github.com/sallyport/sallyport/infra/cluster"
+	"github.com/sallyport/sallyport/infra/cluster/shipped"
 	"github.com/sallyport/sallyport/infra/topology"
 	"github.com/sallyport/sallyport/internal/clock"
 )
@@ -145,42 +146,61 @@ func dnsServices(t *testing.T) {
 	}
 }
 
+// What one more host writes, by the way in which a cluster comes to the proxies.
+var (
+	byDNS  = []string{"ConfigMap/kube-system/sallyport-node-local-dns", "ConfigMap/kube-system/sallyport-resolver"}
+	byMesh = []string{"ServiceEntry/istio-system/egress-payments", "VirtualService/istio-system/egress-payments"}
+)
+
 func TestUpdatesOfAStackWriteWhatChangedAndNothingElse(t *testing.T) {
 	dnsServices(t)
-	for file, want := range map[string][]string{ // what one more host writes
+	for file, want := range map[string][]string{
 		"everything.yaml": {"ConfigMap/egress/pool", "ConfigMap/kube-system/sallyport-node-local-dns", "ConfigMap/kube-system/sallyport-resolver"},
 		"nftables.yaml":   nil, // nothing in this cluster depends on the hosts
 		// A destination with two hosts has no name of its own in the cluster any more.
 		"pool-only.yaml": {"ConfigMap/egress/pool", "Service/egress/ledger"},
-		"sidecars.yaml":  {"ServiceEntry/istio-system/egress-payments", "VirtualService/istio-system/egress-payments"},
+		"sidecars.yaml":  byMesh,
 		"ambient.yaml":   {"ConfigMap/pools/pool", "ServiceEntry/egress/egress-payments", "VirtualService/egress/egress-payments"},
 	} {
-		t.Run(file, func(t *testing.T) {
-			t.Setenv(clock.Env, "2026-01-01T00:00:00Z")
-			path := filepath.Join("../../infra/cluster/testdata", file)
-			first := up(t, path)
-			if again := changed(first, up(t, path)); len(again) > 0 {
-				t.Errorf("a second update wrote %v", again)
+		t.Run(file, func(t *testing.T) { updates(t, filepath.Join("../../infra/cluster/testdata", file), want) })
+	}
+	for name, want := range map[string][]string{
+		"aws-dev": byDNS, "aws-prod": byDNS, "rapido": byDNS, "gcp-dev": byMesh, "gcp-prod": byMesh, "bedrock": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := shipped.Write("../..", name, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Setenv(clock.Env, "2026-02-01T00:00:00Z")
-			last := up(t, oneMoreHost(t, path))
-			if got := changed(first, last); !slices.Equal(got, want) {
-				t.Errorf("one more host wrote %q, want %q", got, want)
-			}
-			for id, o := range last.state {
-				old := first.state[id]
-				if o.Kind() != "DaemonSet" && o.Kind() != "Deployment" {
-					continue
-				}
-				if !reflect.DeepEqual(at(o, "spec", "template"), at(old, "spec", "template")) {
-					t.Errorf("%s: one more host restarts its pods", id)
-				}
-			}
+			updates(t, file, want)
 		})
 	}
 	left := leftBehind(t)
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// updates brings a stack up, again, and with one more host, and removes it.
+func updates(t *testing.T, file string, want []string) {
+	t.Helper()
+	t.Setenv(clock.Env, "2026-01-01T00:00:00Z")
+	first := up(t, file)
+	if again := changed(first, up(t, file)); len(again) > 0 {
+		t.Errorf("a second update wrote %v", again)
+	}
+	t.Setenv(clock.Env, "2026-02-01T00:00:00Z")
+	last := up(t, oneMoreHost(t, file))
+	if got := changed(first, last); !slices.Equal(got, want) {
+		t.Errorf("one more host wrote %q, want %q", got, want)
+	}
+	for id, o := range last.state {
+		if o.Kind() != "DaemonSet" && o.Kind() != "Deployment" {
+			continue
+		}
+		if !reflect.DeepEqual(at(o, "spec", "template"), at(first.state[id], "spec", "template")) {
+			t.Errorf("%s: one more host restarts its pods", id)
+		}
 	}
 }
 
@@ -191,15 +211,21 @@ func oneMoreHost(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	longer := bytes.Replace(text, []byte("hosts: ["), []byte("hosts: [one-more.example.com, "), 1)
-	if bytes.Equal(longer, text) {
-		t.Fatalf("%s has no destination", path)
-	}
-	file := filepath.Join(t.TempDir(), filepath.Base(path))
-	if err := os.WriteFile(file, longer, 0o600); err != nil {
+	var file struct{ Config map[string]any }
+	if err := yaml.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
-	return file
+	first := file.Config["sallyport:destinations"].([]any)[0].(map[string]any)
+	first["hosts"] = append([]any{"one-more.example.com"}, first["hosts"].([]any)...)
+	longer, err := yaml.Marshal(map[string]any{"config": file.Config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), filepath.Base(path))
+	if err := os.WriteFile(changed, longer, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return changed
 }
 
 // leftBehind are objects with our label, of every kind that was applied, but for namespaces.
