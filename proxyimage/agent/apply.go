@@ -115,7 +115,7 @@ func (p *passthrough) render(listeners []haproxycfg.Listener) (string, error) {
 	return haproxycfg.Passthrough{
 		RunDir: p.runDir, MapDir: p.mapDir(), Listen: p.listen, Listeners: listeners, SourceIPs: p.sourceIPs,
 		Resolver: p.wildcard.Address(), MaxConnections: connections, Threads: p.threads, IdleTimeout: p.idleTimeout,
-		ClientConnections: p.clientConnections, Audit: p.audit, KernelKeepalive: kernelKeepalive(ipv4Settings),
+		ClientConnections: p.clientConnections, Audit: p.audit, KernelKeepalive: kernelKeepalive(kernelSettings),
 	}.Render()
 }
 

@@ -3,24 +3,20 @@ package agent
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/proxyimage/haproxycfg"
 )
 
-// ipv4Settings is where the kernel shows the settings of the network namespace.
-const ipv4Settings = "/proc/sys/net/ipv4"
+// kernelSettings is where the kernel shows its settings; those of the network are the network namespace's.
+const kernelSettings = "/proc/sys"
 
-// kernelKeepalive reports whether the kernel's own timing of keepalive probes is what HAProxy is to use: whoever runs the image may
-// set net.ipv4.tcp_keepalive_time, _intvl and _probes to haproxycfg.Keepalive and save six system calls per connection.
+// kernelKeepalive reports whether the kernel's own timing of keepalive probes is what HAProxy is to use: a fleet's machines and the
+// lab set haproxycfg.KeepaliveSysctls, which saves six system calls per connection. A pod has the kernel's defaults.
 func kernelKeepalive(dir string) bool {
-	for name, want := range map[string]int{
-		"tcp_keepalive_time": haproxycfg.Keepalive.Idle, "tcp_keepalive_intvl": haproxycfg.Keepalive.Interval,
-		"tcp_keepalive_probes": haproxycfg.Keepalive.Count,
-	} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(want) {
+	for name, want := range haproxycfg.KeepaliveSysctls() {
+		text, err := os.ReadFile(filepath.Join(dir, strings.ReplaceAll(name, ".", "/")))
+		if err != nil || strings.TrimSpace(string(text)) != want {
 			return false
 		}
 	}

@@ -8,12 +8,16 @@ import (
 
 func TestKernelKeepalive(t *testing.T) {
 	dir := t.TempDir()
+	settings := filepath.Join(dir, "net", "ipv4")
+	if err := os.MkdirAll(settings, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if kernelKeepalive(dir) {
 		t.Error("unknown settings must not count as ours")
 	}
 	set := func(name, value string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(value+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(settings, name), []byte(value+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
