@@ -205,6 +205,7 @@ type proxy struct {
 	*httptest.Server
 	mu             sync.Mutex
 	ready, healthy bool
+	looks          int // at whether it is alive, which begin once it was ready
 }
 
 func newProxy(t *testing.T, ready, healthy bool) *proxy {
@@ -212,6 +213,9 @@ func newProxy(t *testing.T, ready, healthy bool) *proxy {
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if r.URL.Path == "/healthz" {
+			p.looks++
+		}
 		if r.URL.Path == "/readyz" && !p.ready || r.URL.Path == "/healthz" && !p.healthy {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprint(w, `{"problems":["no routes document is in force"]}`)
@@ -225,6 +229,21 @@ func (p *proxy) become(ready, healthy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready, p.healthy = ready, healthy
+}
+
+// awaitLooks waits until the watch has looked at the proxy so many times more.
+func (p *proxy) awaitLooks(t *testing.T, more int) {
+	t.Helper()
+	count := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.looks
+	}
+	for want, begun := count()+more, time.Now(); count() < want; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begun) > 15*time.Second {
+			t.Fatal("the watch does not look at the proxy")
+		}
+	}
 }
 
 // watching starts the watch of a machine that has been up for so many seconds.
@@ -292,9 +311,9 @@ func TestWatchEndsAMachineWhoseProxyStaysDead(t *testing.T) {
 	m := newMachine(t)
 	p := newProxy(t, true, true)
 	wait := m.watching(p, "30")
-	time.Sleep(500 * time.Millisecond)
+	p.awaitLooks(t, 1)
 	p.become(false, false)
-	time.Sleep(time.Second)
+	p.awaitLooks(t, 2)
 	p.become(false, true) // it came back: not ready, for example while it drains, but alive
 	time.Sleep(1500 * time.Millisecond)
 	m.expectCalls("")
