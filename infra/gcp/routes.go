@@ -1,8 +1,11 @@
 package gcp
 
 import (
+	"maps"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/components/routesbucket/gcsbucket"
 	"github.com/sallyport/sallyport/infra/topology"
 )
@@ -17,7 +20,7 @@ func (d *deployment) createRoutesBucket() error {
 		return err
 	}
 	d.bucket, err = gcsbucket.NewBucket(d.ctx, "routes", &gcsbucket.BucketArgs{
-		Project: d.section.Project, Region: d.section.Region, Labels: d.section.Labels,
+		Project: d.section.Project, Region: d.section.Region, Labels: d.labels(),
 	}, d.provider)
 	if err != nil {
 		return err
@@ -35,6 +38,15 @@ func (d *deployment) createRoutesBucket() error {
 	}))
 	d.endpoints["routesURL"] = d.bucket.URL
 	return nil
+}
+
+// labels are those of the stack file, and whose it is, so that recovery finds what the cloud gave a name of its own.
+func (d *deployment) labels() map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, d.section.Labels)
+	key := allowlist.LabelKey(allowlist.TagStack)
+	labels[key] = allowlist.Labels(d.ctx.Stack(), allowlist.Life{})[key]
+	return labels
 }
 
 // routesDocument is the document as soon as the addresses in it are known.

@@ -3,7 +3,7 @@
 //
 // Credentials: GOOGLE_OAUTH_ACCESS_TOKEN, else GOOGLE_CREDENTIALS (a key, or the path of one), else application default
 // credentials. Endpoints: those of the provider, GOOGLE_COMPUTE_CUSTOM_ENDPOINT (".../compute/v1/"), GOOGLE_MONITORING_CUSTOM_ENDPOINT,
-// GOOGLE_IAM_CUSTOM_ENDPOINT, GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT and GOOGLE_DNS_CUSTOM_ENDPOINT. Attempts:
+// GOOGLE_IAM_CUSTOM_ENDPOINT, GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT, GOOGLE_STORAGE_CUSTOM_ENDPOINT and GOOGLE_DNS_CUSTOM_ENDPOINT. Attempts:
 // SALLYPORT_GCP_ATTEMPTS, default 5.
 package gcpapi
 
@@ -105,6 +105,11 @@ func IAM(parts ...string) string {
 // ArtifactRegistry returns the URL of a resource of the Artifact Registry API: ArtifactRegistry("projects", p, "locations", l, "repositories").
 func ArtifactRegistry(parts ...string) string {
 	return join(cmp.Or(os.Getenv("GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT"), "https://artifactregistry.googleapis.com/v1/"), parts)
+}
+
+// Storage returns the URL of a resource of the Cloud Storage API: Storage("b").
+func Storage(parts ...string) string {
+	return join(cmp.Or(os.Getenv("GOOGLE_STORAGE_CUSTOM_ENDPOINT"), "https://storage.googleapis.com/storage/v1/"), parts)
 }
 
 // DNS returns the URL of a resource of the Cloud DNS API: DNS("projects", p, "responsePolicies").

@@ -2,6 +2,7 @@ package gcpfound
 
 import (
 	"cmp"
+	"net/url"
 	"strings"
 
 	"github.com/sallyport/sallyport/preflight/gcpapi"
@@ -13,8 +14,9 @@ const addressToken = "gcp:compute/address:Address"
 
 // collection is a list of one API, and what each of its items is to Pulumi.
 type collection struct {
-	url, action string
-	things      func(i item) []recovery.Thing
+	address, action string
+	things          func(i item) []recovery.Thing
+	query           url.Values // nil for none
 }
 
 // item is an element of a list, as far as any kind needs it.
@@ -63,7 +65,7 @@ func named(token string) func(i item) []recovery.Thing {
 func (p Place) collections() []collection {
 	compute := func(project, token string, parts ...string) collection {
 		kind := parts[len(parts)-1]
-		return collection{gcpapi.Compute(append([]string{"projects", project}, parts...)...), "compute." + kind + ".list", named(token)}
+		return collection{gcpapi.Compute(append([]string{"projects", project}, parts...)...), "compute." + kind + ".list", named(token), nil}
 	}
 	regional := func(kind string) []string { return []string{"regions", p.Region, kind} }
 	all := []collection{
@@ -75,22 +77,23 @@ func (p Place) collections() []collection {
 		compute(p.Project, "gcp:compute/regionHealthCheck:RegionHealthCheck", regional("healthChecks")...),
 		compute(p.Project, "gcp:compute/regionBackendService:RegionBackendService", regional("backendServices")...),
 		compute(p.Project, "gcp:compute/forwardingRule:ForwardingRule", regional("forwardingRules")...),
-		{gcpapi.Compute("projects", p.Network, "regions", p.Region, "routers"), "compute.routers.list", routers},
-		{gcpapi.IAM("projects", p.Project, "serviceAccounts"), "iam.serviceAccounts.list", accounts},
-		{gcpapi.ArtifactRegistry("projects", p.Project, "locations", p.Region, "repositories"), "artifactregistry.repositories.list", named("gcp:artifactregistry/repository:Repository")},
-		{gcpapi.Monitoring("v3", "projects", p.Project, "alertPolicies"), "monitoring.alertPolicies.list", alerts},
-		{gcpapi.DNS("projects", p.Project, "responsePolicies"), "dns.responsePolicies.list", p.responsePolicies},
+		{gcpapi.Compute("projects", p.Network, "regions", p.Region, "routers"), "compute.routers.list", routers, nil},
+		{gcpapi.IAM("projects", p.Project, "serviceAccounts"), "iam.serviceAccounts.list", accounts, nil},
+		{gcpapi.ArtifactRegistry("projects", p.Project, "locations", p.Region, "repositories"), "artifactregistry.repositories.list", named("gcp:artifactregistry/repository:Repository"), nil},
+		{gcpapi.Monitoring("v3", "projects", p.Project, "alertPolicies"), "monitoring.alertPolicies.list", alerts, nil},
+		{gcpapi.Storage("b"), "storage.buckets.list", buckets, url.Values{"project": {p.Project}}},
+		{gcpapi.DNS("projects", p.Project, "responsePolicies"), "dns.responsePolicies.list", p.responsePolicies, nil},
 	}
 	projects := []string{p.Project}
 	if p.Network != p.Project {
 		projects = append(projects, p.Network)
 	}
 	for _, project := range projects {
-		all = append(all, collection{gcpapi.Compute("projects", project, "regions", p.Region, "addresses"), "compute.addresses.list", addresses})
+		all = append(all, collection{gcpapi.Compute("projects", project, "regions", p.Region, "addresses"), "compute.addresses.list", addresses, nil})
 	}
 	for _, zone := range p.Zones {
 		all = append(all, compute(p.Project, "gcp:compute/instanceGroupManager:InstanceGroupManager", "zones", zone, "instanceGroupManagers"),
-			collection{gcpapi.Compute("projects", p.Project, "zones", zone, "instances"), "compute.instances.list", machines})
+			collection{gcpapi.Compute("projects", p.Project, "zones", zone, "instances"), "compute.instances.list", machines, nil})
 	}
 	return all
 }
@@ -121,6 +124,11 @@ func routers(i item) []recovery.Thing {
 func accounts(i item) []recovery.Thing {
 	name, _, _ := strings.Cut(i.Email, "@")
 	return []recovery.Thing{{Type: "gcp:serviceaccount/account:Account", ID: i.Name, Name: name}}
+}
+
+// buckets are called by their ids.
+func buckets(i item) []recovery.Thing {
+	return []recovery.Thing{{Type: "gcp:storage/bucket:Bucket", ID: i.Name, Name: i.Name, Tags: i.Labels}}
 }
 
 // alerts have ids that the cloud invents and a title of ours.

@@ -4,14 +4,13 @@
 // could not be made: the next update would end with "already exists". What has labels must be labelled as the stack's own besides, public
 // IPs above all: an address that somebody else gave our name is left alone.
 //
-// It only reads: compute.*.list (roles/compute.viewer), and the list permissions of service accounts, Artifact Registry, alert policies
-// and response policies (roles/viewer has them all). An API that is not enabled in the project has nothing of the stack.
+// It only reads: compute.*.list (roles/compute.viewer), and the list permissions of service accounts, Artifact Registry, alert policies,
+// buckets and response policies (roles/viewer has them all). An API that is not enabled in the project has nothing of the stack.
 package gcpfound
 
 import (
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +72,7 @@ type page struct {
 }
 
 func (l *lister) list(ctx context.Context, c collection) error {
-	err := gcpapi.Pages(ctx, l.api, c.action, c.url, url.Values{}, func(p page) string {
+	err := gcpapi.Pages(ctx, l.api, c.action, c.address, c.query, func(p page) string {
 		for _, i := range slices.Concat(p.Items, p.Accounts, p.Repositories, p.AlertPolicies, p.ResponsePolicies) {
 			for _, t := range c.things(i) {
 				if l.ours(t) {

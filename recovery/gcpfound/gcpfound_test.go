@@ -27,7 +27,7 @@ func api(t *testing.T, lists map[string]string, status int) {
 		_, _ = w.Write([]byte(`{}`))
 	}))
 	t.Cleanup(server.Close)
-	for _, name := range []string{"COMPUTE", "MONITORING", "IAM", "ARTIFACT_REGISTRY", "DNS"} {
+	for _, name := range []string{"COMPUTE", "MONITORING", "IAM", "ARTIFACT_REGISTRY", "STORAGE", "DNS"} {
 		path := ""
 		if name == "COMPUTE" {
 			path = "/compute/v1"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/golden"
 	"github.com/sallyport/sallyport/test/standin/gcp"
+	"github.com/sallyport/sallyport/test/standin/rig"
 	"github.com/sallyport/sallyport/test/standin/world"
 )
 
@@ -131,5 +132,46 @@ func TestExistingGCPAddressesAreUsedAsTheyAre(t *testing.T) {
 	})
 	s.unchanged()
 	s.must("destroy")
+	s.kept(before)
+}
+
+// TestExistingGCPAddressesAreImported starts with static addresses that partners know already and that the stack shall own from now
+// on: named and labelled as it would, and taken over before the first update, as docs/gcp.md says. One that only has the name is not.
+func TestExistingGCPAddressesAreImported(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "gcp-dev", func(config map[string]any) {
+		complete(config)
+		config["sallyport:allowlist"] = map[string]any{"protect": true}
+	})
+	s.reachable()
+	seed := gcp.Existing{Project: "example-dev", Region: "europe-west1", Addresses: map[string]map[string]string{
+		"gcp-dev-nat-1":                    {"owner": "network-team"},
+		"gcp-dev-proxy-europe-west1-b-1-1": {"sallyport-stack": s.Name, "sallyport-slot": "proxy-europe-west1-b-1-1"},
+	}}
+	if err := gcp.Seed(s.World, seed); err != nil {
+		t.Fatal(err)
+	}
+	before := s.publicIPs()
+	recovered := func() rig.Result { return s.Command(program(t, "./cmd/sallyport-recover"), s.Name) }
+	if r := recovered(); r.Err != nil || strings.Contains(r.Output, "nat-1") || !strings.Contains(r.Output, "importing Address") {
+		t.Fatalf("%v, want the labelled address imported and the other left alone\n%s", r.Err, r.Output)
+	}
+	s.change(func(state *world.State) error {
+		address := state.By(gcpAddress, "name", "gcp-dev-nat-1")
+		address.Props["labels"] = map[string]any{"sallyport-stack": s.Name, "sallyport-slot": "nat-1"}
+		address.Props["effectiveLabels"] = address.Props["labels"]
+		return nil
+	})
+	if r := recovered(); r.Err != nil {
+		t.Fatalf("%v\n%s", r.Err, r.Output)
+	}
+	golden.Check(t, "gcp-dev/imported-addresses.golden", lines(s.must("up")))
+	if now := s.publicIPs(); !maps.Equal(now, before) {
+		t.Errorf("public IPs %v, want the imported ones %v", slices.Sorted(maps.Keys(now)), slices.Sorted(maps.Keys(before)))
+	}
+	s.unchanged()
+	if r := s.Pulumi("destroy"); r.Err == nil {
+		t.Errorf("destroy: an imported address is not protected\n%s", r.Output)
+	}
 	s.kept(before)
 }

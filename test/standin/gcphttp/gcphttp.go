@@ -3,6 +3,7 @@
 package gcphttp
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,6 +21,7 @@ func Environment(address string) []string {
 	return []string{
 		"GOOGLE_COMPUTE_CUSTOM_ENDPOINT=" + address + "/compute/v1/", "GOOGLE_MONITORING_CUSTOM_ENDPOINT=" + address + "/",
 		"GOOGLE_IAM_CUSTOM_ENDPOINT=" + address + "/iam/v1/", "GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT=" + address + "/v1/",
+		"GOOGLE_STORAGE_CUSTOM_ENDPOINT=" + address + "/storage/v1/",
 		"GOOGLE_DNS_CUSTOM_ENDPOINT=" + address + "/dns/v1/", "GOOGLE_OAUTH_ACCESS_TOKEN=standin",
 	}
 }
@@ -29,24 +31,22 @@ var lists = map[string]string{
 	"serviceAccounts": "accounts", "repositories": "repositories", "alertPolicies": "alertPolicies", "responsePolicies": "responsePolicies",
 }
 
-// ServeHTTP implements http.Handler: a path that ends in "projects/p/.../kind" lists what has an id below it.
+// ServeHTTP implements http.Handler: a path that ends in "projects/p/.../kind" lists what has an id below it, and "b" lists buckets.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := strings.Index(r.URL.Path, "projects/")
-	if r.Method != http.MethodGet || start < 0 || r.Header.Get("Authorization") != "Bearer standin" {
+	inBuckets := strings.HasSuffix(r.URL.Path, "/storage/v1/b") && r.URL.Query().Get("project") != ""
+	if r.Method != http.MethodGet || start < 0 && !inBuckets || r.Header.Get("Authorization") != "Bearer standin" {
 		http.Error(w, `{"error": {"message": "a list is asked for with GET and a token"}}`, http.StatusBadRequest)
 		return
 	}
-	path := r.URL.Path[start:]
-	kind := path[strings.LastIndexByte(path, '/')+1:]
-	name := lists[kind]
-	if name == "" {
-		name = "items"
-	}
+	path := r.URL.Path[max(start, 0):]
+	name := cmp.Or(lists[path[strings.LastIndexByte(path, '/')+1:]], "items")
 	items := []any{}
 	if err := s.World.Look(func(state *world.State) {
 		for _, o := range state.All() {
 			rest, below := strings.CutPrefix(o.ID, path+"/")
-			if below && !strings.Contains(rest, "/") && strings.HasPrefix(o.Type, "gcp:") && (name != "items" || strings.HasPrefix(o.Type, "gcp:compute/")) {
+			of := strings.HasPrefix(o.Type, "gcp:compute/") || name != "items" && strings.HasPrefix(o.Type, "gcp:")
+			if inBuckets && o.Type == "gcp:storage/bucket:Bucket" || below && !strings.Contains(rest, "/") && of {
 				items = append(items, item(state, o))
 			}
 		}
