@@ -96,18 +96,6 @@ func (j *judge) number(key string, otherwise float64) float64 {
 	return otherwise
 }
 
-// texts returns a list of texts from the policy's settings.
-func (j *judge) texts(key string) []string {
-	list, _ := j.config[key].([]any)
-	var out []string
-	for _, item := range list {
-		if text, ok := item.(string); ok {
-			out = append(out, text)
-		}
-	}
-	return out
-}
-
 // build makes a policy of the SDK.
 func (p policy) build() policyx.Policy {
 	if p.resource != nil {

@@ -23,27 +23,28 @@ type partnersList struct {
 // with every update that changes an IP's life, and a component whose inputs change is a change of the stack, one whose outputs do is not.
 // Not recorded is nil; what a Sallyport stack should have recorded and did not is an error.
 func published(all stack) (*partnersList, error) {
-	for _, declared := range all.of(declarationType) {
-		value := declared.outputs.at("published")
-		if !value.found || value.unknown() {
-			return nil, fmt.Errorf("the list that partners have must be recorded, got %s; run the program and the policies of one release", value.show())
-		}
-		list := &partnersList{place: declared}
-		if tree, ok := plain(value.value).(map[string]any); ok && len(tree) == 0 {
-			return list, nil
-		}
-		text, err := json.Marshal(plain(value.value))
-		if err != nil {
-			return nil, err
-		}
-		document, err := allowlist.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("the list that partners have: %w; restore the stack's outputs", err)
-		}
-		list.document = &document
+	found := all.of(declarationType)
+	if len(found) == 0 {
+		return nil, nil
+	}
+	value := found[0].outputs.at("published")
+	if !value.found || value.unknown() {
+		return nil, fmt.Errorf("the list that partners have must be recorded, got %s; run the program and the policies of one release", value.show())
+	}
+	list := &partnersList{place: found[0]}
+	if tree, ok := plain(value.value).(map[string]any); ok && len(tree) == 0 {
 		return list, nil
 	}
-	return nil, nil
+	text, err := json.Marshal(plain(value.value))
+	if err != nil {
+		return nil, err
+	}
+	document, err := allowlist.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("the list that partners have: %w; restore the stack's outputs", err)
+	}
+	list.document = &document
+	return list, nil
 }
 
 // ownNames are how our components name the addresses of a stack.

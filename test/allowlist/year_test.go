@@ -169,13 +169,13 @@ func (y *year) read() string {
 }
 
 // edit changes the stack file by hand.
-func (y *year) edit(old, new string) {
+func (y *year) edit(was, is string) {
 	y.t.Helper()
 	text := y.read()
-	if strings.Count(text, old) != 1 {
-		y.t.Fatalf("%s: %q is not once in\n%s", y.date(), old, text)
+	if strings.Count(text, was) != 1 {
+		y.t.Fatalf("%s: %q is not once in\n%s", y.date(), was, text)
 	}
-	if err := os.WriteFile(y.d.file(), []byte(strings.Replace(text, old, new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(y.d.file(), []byte(strings.Replace(text, was, is, 1)), 0o600); err != nil {
 		y.t.Fatal(err)
 	}
 }
