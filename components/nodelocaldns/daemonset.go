@@ -81,13 +81,21 @@ func (s Settings) securityContext() manifests.Map {
 
 // arguments of node-cache. The rules and the interface go with the last cache of a node in mode TakeOver; in mode LinkLocal the
 // interface stays, because the new cache already uses it.
+//
+// Told to stop, the program removes its interface and then its rules, one after the other and address by address, with six calls of
+// iptables each; what is sent to an address meanwhile is lost. So the address that pods use comes first (kubernetes/dns,
+// cmd/node-cache/app/cache_app.go, 2026-11-20; measured by BenchmarkATakenOverRollout in test/incluster).
 func (s Settings) arguments(found Found) []string {
 	all := []string{"-conf=/run/node-cache/Corefile", "-basecorefile=/etc/coredns/Corefile.base"}
 	if s.Mode == TakeOver {
-		return append(all, "-localip="+DefaultAddress+","+found.ClusterDNS, "-upstreamsvc="+UpstreamService)
+		return append(all, "-localip="+found.ClusterDNS+","+DefaultAddress, "-upstreamsvc="+UpstreamService, "-pidfile="+pidFile)
 	}
 	return append(all, "-localip="+DefaultAddress, "-setupiptables=false", "-skipteardown=true")
 }
+
+// pidFile is written once CoreDNS listens; the rules are then set at once, and not at the first check after a minute. It lies in the
+// container's own file system, so that a container that starts again does not find that of the one before.
+const pidFile = "/node-cache.pid"
 
 func (s Settings) volumes() []any {
 	all := []any{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/sallyport/sallyport/components/manifests"
 	"github.com/sallyport/sallyport/components/nodelocaldns"
 	"github.com/sallyport/sallyport/lab/labtest"
 	"github.com/sallyport/sallyport/lab/namespace"
@@ -37,28 +39,43 @@ func serviceRules(ip string) string {
 	return text.String()
 }
 
-// nodeCacheRules are the rules that k8s-dns-node-cache 1.26.4 puts in front of all others while it runs, for the arguments that the
-// DaemonSet gives it (kubernetes/dns, cmd/node-cache/app/cache_app.go, initIptables). The program itself is in an image only; CoreDNS,
-// which it wraps, is the real one.
-func nodeCacheRules(add bool, ips ...string) string {
-	operation := map[bool]string{true: "-I", false: "-D"}[add]
-	raw, filter := "*raw\n", "*filter\n"
+// nodeCacheRules are the rules that k8s-dns-node-cache puts in front of all others while it runs, in its order, for the addresses that
+// the DaemonSet gives it (kubernetes/dns, cmd/node-cache/app/cache_app.go, initIptables). Each is a table and the rest of a command. The
+// program itself is in an image only; CoreDNS, which it wraps, is the real one.
+func nodeCacheRules(ips ...string) (rules [][2]string) {
+	skip := ` -m comment --comment "NodeLocal DNS Cache: skip conntrack" -j NOTRACK`
+	allow := ` -m comment --comment "NodeLocal DNS Cache: allow DNS traffic" -j ACCEPT`
 	for _, ip := range ips {
-		for _, protocol := range []string{"tcp", "udp"} {
-			to := fmt.Sprintf("-d %s/32 -p %s -m %s --dport 53", ip, protocol, protocol)
-			from := fmt.Sprintf("-s %s/32 -p %s -m %s --sport 53", ip, protocol, protocol)
-			for _, rule := range []string{"PREROUTING " + to, "OUTPUT " + to, "OUTPUT " + from} {
-				raw += operation + " " + rule + " -j NOTRACK\n"
-			}
-			for _, rule := range []string{"INPUT " + to, "OUTPUT " + from} {
-				filter += operation + " " + rule + " -j ACCEPT\n"
+		both := func(table, chain, direction, port, rest string) {
+			for _, protocol := range []string{"tcp", "udp"} {
+				rules = append(rules, [2]string{table, fmt.Sprintf("%s %s %s/32 -p %s -m %s %s 53%s", chain, direction, ip, protocol, protocol, port, rest)})
 			}
 		}
-		for _, rule := range []string{"-d %s/32 -p tcp -m tcp --dport %d", "-s %s/32 -p tcp -m tcp --sport %d"} {
-			raw += operation + " OUTPUT " + fmt.Sprintf(rule, ip, nodelocaldns.HealthPort) + " -j NOTRACK\n"
+		both("raw", "PREROUTING", "-d", "--dport", skip)
+		both("filter", "INPUT", "-d", "--dport", allow)
+		both("raw", "OUTPUT", "-s", "--sport", skip)
+		both("filter", "OUTPUT", "-s", "--sport", allow)
+		both("raw", "OUTPUT", "-d", "--dport", skip)
+		for _, match := range []string{"-d %s/32 -p tcp -m tcp --dport %d", "-s %s/32 -p tcp -m tcp --sport %d"} {
+			rules = append(rules, [2]string{"raw", "OUTPUT " + fmt.Sprintf(match, ip, nodelocaldns.HealthPort) + skip})
 		}
 	}
-	return raw + "COMMIT\n" + filter + "COMMIT\n"
+	return rules
+}
+
+// restorable is rules as iptables-restore reads them; operation is -I or -D.
+func restorable(operation string, rules [][2]string) string {
+	var text strings.Builder
+	for _, table := range []string{"raw", "filter"} {
+		text.WriteString("*" + table + "\n")
+		for _, rule := range rules {
+			if rule[0] == table {
+				text.WriteString(operation + " " + rule[1] + "\n")
+			}
+		}
+		text.WriteString("COMMIT\n")
+	}
+	return text.String()
 }
 
 // restore hands rules to iptables-restore on the node.
@@ -83,19 +100,37 @@ func (n *node) bind(all ...string) {
 	labtest.Must(n.t, namespace.SetAddresses(n.name, "nodelocaldns", prefixes))
 }
 
+// takeOver is what is rendered for a cluster with kube-proxy in mode iptables.
+func takeOver(t testing.TB) []manifests.Object {
+	t.Helper()
+	settings := linkLocal()
+	settings.Mode = nodelocaldns.TakeOver
+	objects, err := settings.Objects(nodelocaldns.Found{ClusterDNS: serviceIP, Upstream: upstreamIP})
+	labtest.Must(t, err)
+	return objects
+}
+
+// taken are the addresses that the rendered DaemonSet hands to the program, in its order.
+func taken(t testing.TB) []string {
+	t.Helper()
+	text, err := manifests.YAML(takeOver(t))
+	labtest.Must(t, err)
+	found := regexp.MustCompile(`-localip=(\S+)`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatal("the DaemonSet names no addresses")
+	}
+	return strings.Split(found[1], ",")
+}
+
 // newTakenOver makes a node of a cluster with kube-proxy in mode iptables, and a pod on it in a namespace of its own.
 func newTakenOver(t *testing.T) (n *node, pod string) {
 	t.Helper()
 	if _, err := exec.LookPath("iptables-restore"); err != nil {
 		t.Skip("iptables is not installed")
 	}
-	settings := linkLocal()
-	settings.Mode = nodelocaldns.TakeOver
-	n = newNode(t, settings, func(corefile string) string {
-		objects, err := settings.Objects(nodelocaldns.Found{ClusterDNS: serviceIP, Upstream: upstreamIP})
-		labtest.Must(t, err)
+	n = newNode(t, linkLocal(), func(corefile string) string {
 		resolvConf := regexp.MustCompile(`/\S+/resolv\.conf`).FindString(corefile)
-		return strings.ReplaceAll(corefileOf(t, objects), "/etc/resolv.conf", resolvConf)
+		return strings.ReplaceAll(corefileOf(t, takeOver(t)), "/etc/resolv.conf", resolvConf)
 	})
 	pod = labtest.Namespace(t)
 	gateway := netip.MustParsePrefix("10.0.7.1/24")
@@ -150,10 +185,23 @@ func listening(space string) bool {
 	return err == nil
 }
 
+// The program removes the rules address by address, and its interface before.
+func TestTheRulesOfTheServiceGoFirst(t *testing.T) {
+	rules, last := nodeCacheRules(taken(t)...), 0
+	for i, rule := range rules {
+		if strings.HasPrefix(rule[1], "PREROUTING -d "+serviceIP) {
+			last = i + 1
+		}
+	}
+	if last != 2 {
+		t.Errorf("pods reach the cluster's DNS again after %d of %d rules are gone, want 2", last, len(rules))
+	}
+}
+
 func TestTheCacheTakesTheClusterDNSOverAndGivesItBack(t *testing.T) {
 	n, pod := newTakenOver(t)
-	rules := nodeCacheRules(true, nodelocaldns.DefaultAddress, serviceIP)
-	n.restore(rules, "--test")
+	rules := nodeCacheRules(taken(t)...)
+	n.restore(restorable("-I", rules), "--test")
 
 	n.ask(pod, "udp", "before-the-cache.example.com.", 0, 1)
 	n.bind(serviceIP)
@@ -161,7 +209,7 @@ func TestTheCacheTakesTheClusterDNSOverAndGivesItBack(t *testing.T) {
 	n.eventually(30*time.Second, "the cache's own first queries are over", func() error { return n.quiet() })
 	n.ask(pod, "udp", "address-alone.example.com.", 0, 1) // kube-proxy's rules win
 
-	n.restore(rules)
+	n.restore(restorable("-I", rules))
 	for _, network := range []string{"udp", "tcp"} {
 		n.ask(pod, network, network+".example.com.", 1, 1)
 		n.ask(pod, network, network+".example.com.", 1, 0) // from the cache
@@ -171,7 +219,7 @@ func TestTheCacheTakesTheClusterDNSOverAndGivesItBack(t *testing.T) {
 	// What the program does when it is told to stop: the interface and the rules go.
 	stop(t, cache)
 	n.bind()
-	n.restore(nodeCacheRules(false, nodelocaldns.DefaultAddress, serviceIP))
+	n.restore(restorable("-D", rules))
 	n.ask(pod, "udp", "given-back.example.com.", 0, 1)
 	n.ask(pod, "tcp", "given-back.example.com.", 0, 1)
 }
@@ -184,4 +232,63 @@ func (n *node) quiet() error {
 		return fmt.Errorf("%d queries", after-before)
 	}
 	return nil
+}
+
+// oneByOne runs iptables for each rule with each operation, as the program does, which knows no transactions. -I follows a -C that finds
+// nothing, and every -D one that finds it.
+func (n *node) oneByOne(rules [][2]string, operations ...string) {
+	n.t.Helper()
+	var script strings.Builder
+	for _, rule := range rules {
+		for _, operation := range operations {
+			fmt.Fprintf(&script, "iptables -w -t %s -C %s 2>/dev/null\niptables -w -t %s %s %s || exit 1\n", rule[0], rule[1], rule[0], operation, rule[1])
+		}
+	}
+	command := exec.Command("sh", "-c", script.String())
+	output := &tail{}
+	command.Stdout, command.Stderr = output, output
+	labtest.Must(n.t, namespace.Start(n.name, command))
+	if err := command.Wait(); err != nil {
+		n.t.Fatalf("%v: %s", err, output)
+	}
+}
+
+// What a rollout costs in mode take-over, which the order of the addresses decides: between the end of the interface and that of the rules
+// for the Service's address, queries are lost. A measurement, which a busy machine blurs: it runs when it is asked for.
+func TestARolloutWhereTheServiceIsTakenOver(t *testing.T) {
+	if os.Getenv("SALLYPORT_MEASURE") == "" {
+		t.Skip("a measurement: set SALLYPORT_MEASURE=1 on an idle machine")
+	}
+	const perSecond = 100 // more would keep all who ask waiting: 64 at a time, for two seconds each
+	rollout := func(ips []string) *asked {
+		n, pod := newTakenOver(t)
+		rules := nodeCacheRules(ips...)
+		n.bind(serviceIP)
+		cache := n.start()
+		n.restore(restorable("-I", rules))
+		end, done := make(chan struct{}), make(chan *asked, 1)
+		load := &node{t: t, name: pod}
+		go func() { done <- load.load(serviceIP+":53", perSecond, names(50, "example.com"), end) }()
+		time.Sleep(time.Second)
+
+		n.bind() // told to stop, and after the time in which it still answers: the interface goes, then the rules
+		n.oneByOne(rules, "-D", "-I", "-D")
+		labtest.Must(t, cache.Process.Kill())
+		_ = cache.Wait()
+		time.Sleep(time.Second)
+		n.bind(serviceIP)
+		n.start()
+		n.oneByOne(rules, "-I")
+		time.Sleep(time.Second)
+		close(end)
+		return <-done
+	}
+	ours := taken(t)
+	result, otherOrder := rollout(ours), rollout([]string{ours[1], ours[0]})
+	lost := func(a *asked) time.Duration { return time.Duration(a.failures()) * time.Second / perSecond }
+	t.Logf("one rollout at %d queries/s: %d of %d failed, as many as come in %s; with the rules of %s first %d of %d, in %s", perSecond,
+		result.failures(), result.total, lost(result), ours[1], otherOrder.failures(), otherOrder.total, lost(otherOrder))
+	if ours[0] != serviceIP || result.failures() >= otherOrder.failures() {
+		t.Errorf("%d failed with %v, and %d the other way round", result.failures(), ours, otherOrder.failures())
+	}
 }
