@@ -85,7 +85,11 @@ var small = []string{"aws-dev", "gcp-dev"}
 func TestEveryCreateFailsOnce(t *testing.T) {
 	t.Parallel()
 	for _, name := range small {
-		for mode, flags := range map[world.Mode][]string{world.Before: nil, world.Partial: {"--continue-on-error"}} {
+		for _, mode := range []world.Mode{world.Before, world.Partial} {
+			flags := []string{"--continue-on-error"} // fewer rounds
+			if name == "aws-dev" && mode == world.Before {
+				flags = nil // as users run it: the first failure ends the update after what is in flight
+			}
 			t.Run(name+"/"+string(mode), func(t *testing.T) {
 				t.Parallel()
 				want := intended(t, name)

@@ -21,6 +21,9 @@ import (
 
 // Rig is what all stacks of a test run share: compiled programs and the stand-ins.
 type Rig struct {
+	// Env are further variables for the commands of all stacks.
+	Env []string
+
 	root, dir string
 	stacks    atomic.Int64
 }
@@ -232,7 +235,7 @@ func (s *Stack) prepare(ctx context.Context, args ...string) *exec.Cmd {
 		"TMPDIR="+s.rig.temporary(),
 		"GOFLAGS=-mod=mod -trimpath", "GOWORK=off", // without paths in it, a launcher is compiled once for all stacks
 	)
-	cmd.Env = append(cmd.Env, s.Env...)
+	cmd.Env = append(append(cmd.Env, s.rig.Env...), s.Env...)
 	return cmd
 }
 
