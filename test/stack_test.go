@@ -27,6 +27,7 @@ type environment struct {
 	file    string // stack file
 	backend string // folder
 	owner   remains.Owner
+	env     []string // further variables of every command
 }
 
 var stacks atomic.Int32
@@ -93,6 +94,7 @@ func (e *environment) command(args ...string) *exec.Cmd {
 		"SALLYPORT_LAB_OWNER="+string(e.owner),
 		"GOFLAGS=-tags=local", // as make does for stack local
 	)
+	cmd.Env = append(cmd.Env, e.env...)
 	return cmd
 }
 

@@ -33,11 +33,11 @@ func newDecisions(t *testing.T) *decisions {
 	return d
 }
 
-func (d *decisions) file() string { return d.path }
+func (d *decisions) File() string { return d.path }
 
-func (d *decisions) carrying() map[netip.Addr]allowlist.Kind { return d.attached }
+func (d *decisions) Carrying() map[netip.Addr]allowlist.Kind { return d.attached }
 
-func (d *decisions) document() []byte {
+func (d *decisions) Document() []byte {
 	d.t.Helper()
 	if d.previous == nil {
 		return nil
@@ -49,7 +49,7 @@ func (d *decisions) document() []byte {
 	return []byte(text)
 }
 
-func (d *decisions) up(now time.Time) error {
+func (d *decisions) Up(now time.Time) error {
 	d.t.Setenv(clock.Env, now.Format(time.RFC3339))
 	settings, err := stack.ReadFile(d.path)
 	if err != nil {
@@ -83,5 +83,5 @@ func (d *decisions) up(now time.Time) error {
 }
 
 func TestAYearOfDecisions(t *testing.T) {
-	newYear(t, newDecisions(t)).play()
+	newYear(t, newDecisions(t)).Play()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/components/allowlist"
 	"github.com/sallyport/sallyport/internal/clock"
 	"github.com/sallyport/sallyport/internal/minisign"
+	"github.com/sallyport/sallyport/test/allowlist/year"
 	"github.com/sallyport/sallyport/test/standin/awshttp"
 	"github.com/sallyport/sallyport/test/standin/rig"
 	"github.com/sallyport/sallyport/test/standin/world"
@@ -91,11 +92,11 @@ func (c *cloud) newKey() string {
 	return file
 }
 
-func (c *cloud) file() string { return c.stack.File() }
+func (c *cloud) File() string { return c.stack.File() }
 
-func (c *cloud) document() []byte { return c.text }
+func (c *cloud) Document() []byte { return c.text }
 
-func (c *cloud) up(now time.Time) error {
+func (c *cloud) Up(now time.Time) error {
 	c.stack.Env = append(slices.Clone(c.env), clock.Env+"="+now.Format(time.RFC3339))
 	c.updates++
 	if r := c.stack.Pulumi("up", "--policy-pack", c.pack); r.Err != nil {
@@ -130,8 +131,8 @@ func (c *cloud) object(key string) string {
 	return content
 }
 
-// networks implements publisher.
-func (c *cloud) networks(partner string) string {
+// Networks implements year.Publisher.
+func (c *cloud) Networks(partner string) string {
 	return c.object("lists/" + partner + "/allowlist.txt")
 }
 
@@ -161,11 +162,12 @@ func (c *cloud) published() {
 	}
 }
 
-// tooEarly previews an update with policies whose clock is behind: they judge by what partners were told, not by what the program says.
-func (c *cloud) tooEarly(now, theirs time.Time, want string) {
+// TooEarly implements year.Judged: policies judge by what partners were told, not by what the program says.
+func (c *cloud) TooEarly(now time.Time) {
 	c.t.Helper()
+	const want = "nat-eu-west-1c-2: must not carry traffic in state announced, got attached to natgateway-gateway-eu-west-1c"
 	behind := filepath.Join(c.t.TempDir(), "policies")
-	script := fmt.Sprintf("#!/bin/sh\n%s=%s exec %s \"$@\"\n", clock.Env, theirs.Format(time.RFC3339), c.pack)
+	script := fmt.Sprintf("#!/bin/sh\n%s=%s exec %s \"$@\"\n", clock.Env, now.AddDate(0, 0, -1).Format(time.RFC3339), c.pack)
 	if err := os.WriteFile(behind, []byte(script), 0o755); err != nil {
 		c.t.Fatal(err)
 	}
@@ -175,8 +177,8 @@ func (c *cloud) tooEarly(now, theirs time.Time, want string) {
 	}
 }
 
-// carrying reads the world: the addresses of the NAT gateways, and those of the interfaces that an instance has.
-func (c *cloud) carrying() map[netip.Addr]allowlist.Kind {
+// Carrying reads the world: the addresses of the NAT gateways, and those of the interfaces that an instance has.
+func (c *cloud) Carrying() map[netip.Addr]allowlist.Kind {
 	c.t.Helper()
 	carrying := map[netip.Addr]allowlist.Kind{}
 	if err := c.stack.World.Look(func(state *world.State) {
@@ -219,8 +221,8 @@ func TestAYearOfUpdates(t *testing.T) {
 	}
 	c := newCloud(t)
 	y := newYear(t, c)
-	y.brief = true
-	y.play()
+	y.Brief = true
+	y.Play()
 	if err := c.stack.World.Look(func(state *world.State) {
 		if len(state.Released) != 1 {
 			t.Errorf("released %v, want the one IP that was released on purpose", state.Released)
@@ -228,23 +230,23 @@ func TestAYearOfUpdates(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	y.withheld(c)
+	c.withheld(y)
 	t.Logf("%d updates", c.updates)
 }
 
 // withheld is what partners are spared: a list that is not signed, and one that is not true any more. They keep what they have.
-func (y *year) withheld(c *cloud) {
+func (c *cloud) withheld(y *year.Year) {
 	bank, output := c.object("lists/bank/allowlist.json"), string(c.output())
 	keeps := func(why string) {
-		y.t.Helper()
+		c.t.Helper()
 		if c.object("lists/bank/allowlist.json") != bank || string(c.output()) != output {
-			y.t.Errorf("%s: partners were given another list", why)
+			c.t.Errorf("%s: partners were given another list", why)
 		}
 	}
-	y.until(365)
+	y.Until(365)
 	signed := c.env
 	c.env = signed[1:]
-	y.upFails("must name the file of the secret key of " + c.key.String())
+	y.UpFails("must name the file of the secret key of " + c.key.String())
 	keeps("no key")
 	c.env = signed
 
@@ -259,13 +261,13 @@ func (y *year) withheld(c *cloud) {
 		}
 		return nil
 	}); err != nil || lost == nil {
-		y.t.Fatalf("%v, lost %v", err, lost)
+		c.t.Fatalf("%v, lost %v", err, lost)
 	}
-	y.upFails("nat-reserve-4 is reserved in the document and does not exist under the stack's tag: it was released, or lost its tag")
+	y.UpFails("nat-reserve-4 is reserved in the document and does not exist under the stack's tag: it was released, or lost its tag")
 	keeps("an IP is gone")
 	if err := c.stack.World.Do(func(state *world.State) error { state.Put(lost); return nil }); err != nil {
-		y.t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	y.up()
+	y.Up()
 	keeps("nothing changed")
 }
