@@ -206,7 +206,6 @@ func TestTheNatUsesItsIPsOnlyAndTheRuleItsOwn(t *testing.T) {
 // before is what an update of the stack exported, with the addresses of the gateway in the given states.
 func before(t *testing.T, s *stack.Stack, ports int, states map[string]allowlist.State) map[string]any {
 	t.Helper()
-	document := allowlist.Document{Version: allowlist.Version, Stack: "before", Serial: 1}
 	gateway := cloudnat.GatewayMemory{MinPorts: ports, Ranges: []string{"default"}, Active: map[string]string{}}
 	host := byte(1)
 	var entries []allowlist.Entry
