@@ -50,6 +50,9 @@ func Run(lookup func(string) (string, bool), log io.Writer) error {
 		return &SettingsError{err}
 	}
 	boundMemory()
+	if s.mode != ModeResolver { // there the agent is what carries the load
+		boundProcessors()
+	}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: s.logLevel}))
 	for _, dir := range []string{s.stateDir, s.runDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

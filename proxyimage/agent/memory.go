@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -21,5 +22,13 @@ func boundMemory() {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// boundProcessors keeps the agent beside a HAProxy to one processor at a time, unless the operator has said how many (GOMAXPROCS).
+// It has little to do, and Go wakes further threads to look for more: 5 of the 15 us that it costs for each connection.
+func boundProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
 	}
 }
