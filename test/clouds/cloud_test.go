@@ -138,11 +138,5 @@ func (s *cloudStack) running() map[string]string {
 	return out
 }
 
-// newAWS is newStack for a stack of AWS.
-func newAWS(t *testing.T, name string, edit func(config map[string]any)) *cloudStack {
-	t.Helper()
-	return newStack(t, name, edit)
-}
-
 // reachable lets Sallyport's own programs read the world as they read the cloud.
 func (s *cloudStack) reachable() { s.reach(s) }

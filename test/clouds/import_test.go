@@ -14,7 +14,7 @@ import (
 // with their places and taken over by `pulumi import`, as docs/aws.md says, before the first update. None is allocated in their place.
 func TestExistingAddressesAreImported(t *testing.T) {
 	t.Parallel()
-	s := newAWS(t, "aws-dev", func(config map[string]any) { config["sallyport:allowlist"] = map[string]any{"protect": true} })
+	s := newStack(t, "aws-dev", func(config map[string]any) { config["sallyport:allowlist"] = map[string]any{"protect": true} })
 	s.reachable()
 	seed := aws.Existing{Region: "eu-west-1", VPC: "vpc-elsewhere", CIDR: "10.9.0.0/16", Allocations: map[string]map[string]string{}}
 	for id, slot := range map[string]string{"eipalloc-0123456789abcdef1": "nat-eu-west-1a-1", "eipalloc-0123456789abcdef2": "proxy-eu-west-1a-1-1"} {
