@@ -10,9 +10,12 @@ import (
 func TestTheMedianOfTheDifferencesCounts(t *testing.T) {
 	ms := time.Millisecond
 	// A machine that was busy twice: the medians of both sides alone would differ by more than a second.
-	pairs := []pair{{1000 * ms, 1400 * ms}, {1000 * ms, 1500 * ms}, {1100 * ms, 4000 * ms}, {3000 * ms, 3300 * ms}, {3100 * ms, 3700 * ms}}
+	pairs := []pair{
+		{without: 1000 * ms, with: 1400 * ms, cpuWith: 300 * ms}, {without: 1000 * ms, with: 1500 * ms, cpuWith: 300 * ms}, {without: 1100 * ms, with: 4000 * ms},
+		{without: 3000 * ms, with: 3300 * ms, cpuWith: 300 * ms}, {without: 3100 * ms, with: 3700 * ms},
+	}
 	var out bytes.Buffer
-	if err := judge(&out, "s", pairs); err != nil || !strings.Contains(out.String(), "they add 0.50 s (0.30 to 2.90)") {
+	if err := judge(&out, "s", pairs); err != nil || !strings.Contains(out.String(), "they add 0.50 s (0.30 to 2.90), at most 1.00, and 0.30 s of CPU time") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	for i := range pairs {
