@@ -110,7 +110,13 @@ func (c Corefile) withDefaults() Corefile {
 	return c
 }
 
+// validate reports every problem at once.
 func (c Corefile) validate() error {
+	return errors.Join(c.validateServers(), c.validateTimes(), c.validateText())
+}
+
+// validateServers checks who is asked.
+func (c Corefile) validateServers() error {
 	var errs []error
 	if len(c.ClusterDNS) == 0 {
 		errs = append(errs, errors.New("corefile: clusterDNS: needs at least 1 address, got 0"))
@@ -121,14 +127,19 @@ func (c Corefile) validate() error {
 	if len(c.ProxiedHosts) > 0 && c.Resolver == "" {
 		errs = append(errs, fmt.Errorf("corefile: resolver: needs an address when hosts are proxied, got %d hosts", len(c.ProxiedHosts)))
 	}
-	if c.ProxiedTTL < time.Second || c.ProxiedTTL > time.Minute {
-		errs = append(errs, fmt.Errorf("corefile: proxiedTTL: must be 1s to 1m, got %s", c.ProxiedTTL))
-	}
 	if c.Standby != "" && c.Resolver == "" {
 		errs = append(errs, fmt.Errorf("corefile: standby: needs a resolver beside it, got %q alone", c.Standby))
 	}
 	if c.TakenOver != "" && (slices.Contains(c.ClusterDNS, c.TakenOver) || slices.Contains(c.Upstreams, c.TakenOver)) {
 		errs = append(errs, fmt.Errorf("corefile: takenOver: must not be asked as well, which is a loop, got %q", c.TakenOver))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Corefile) validateTimes() error {
+	var errs []error
+	if c.ProxiedTTL < time.Second || c.ProxiedTTL > time.Minute {
+		errs = append(errs, fmt.Errorf("corefile: proxiedTTL: must be 1s to 1m, got %s", c.ProxiedTTL))
 	}
 	if c.StaleAfter < 0 || c.StaleAfter > 10*time.Second {
 		errs = append(errs, fmt.Errorf("corefile: staleAfter: must be 0s to 10s, got %s", c.StaleAfter))
@@ -136,7 +147,13 @@ func (c Corefile) validate() error {
 	if c.Lameduck < 0 || c.Lameduck > time.Minute {
 		errs = append(errs, fmt.Errorf("corefile: lameduck: must be 0s to 1m, got %s", c.Lameduck))
 	}
-	for _, value := range append(append([]string{c.Address, c.MetricsHost, c.TakenOver, c.ClusterDomain, c.Resolver, c.Standby}, c.ClusterDNS...), append(c.Upstreams, c.ProxiedHosts...)...) {
+	return errors.Join(errs...)
+}
+
+// validateText keeps values from becoming something else in the text.
+func (c Corefile) validateText() error {
+	var errs []error
+	for _, value := range slices.Concat([]string{c.Address, c.MetricsHost, c.TakenOver, c.ClusterDomain, c.Resolver, c.Standby}, c.ClusterDNS, c.Upstreams, c.ProxiedHosts) {
 		if strings.ContainsAny(value, " \t\r\n{}\"#") {
 			errs = append(errs, fmt.Errorf("corefile: no value may hold spaces, braces, quotes or #, got %q", value))
 		}

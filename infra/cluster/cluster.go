@@ -124,7 +124,7 @@ func newDeployment(ctx *pulumi.Context, in Input) (*deployment, error) {
 		d.image = in.Image.ToStringOutput()
 	}
 	if d.image == (pulumi.StringOutput{}) && (d.section.Pool != nil || d.section.Routing == stack.RoutingDNS) {
-		return nil, fmt.Errorf("sallyport:kubernetes.image: is required for %s, which runs the proxy image; write REPOSITORY@sha256:...", d.runsImage())
+		return nil, fmt.Errorf("sallyport:kubernetes.image: is required for %s, which runs the proxy image; write REPOSITORY@sha256:DIGEST", d.runsImage())
 	}
 	return d, nil
 }
