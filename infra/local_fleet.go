@@ -2,13 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"net/netip"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/sallyport/sallyport/components/lab"
 	"github.com/sallyport/sallyport/infra/topology"
-	"github.com/sallyport/sallyport/proxyimage/routes"
 )
 
 // createNatGateways makes the NAT: a block of ports per node from all addresses, or one gateway per zone.
@@ -62,7 +60,7 @@ func (l *local) createRoutes() error {
 		}
 	}
 	document := pulumi.All(addresses...).ApplyT(func(values []any) (string, error) {
-		proxies, err := l.routeProxies(values)
+		proxies, err := topology.Members(l.slots, l.settings.Proxies.IPsPerProxy, values)
 		if err != nil {
 			return "", err
 		}
@@ -73,32 +71,6 @@ func (l *local) createRoutes() error {
 	l.routes, err = lab.NewRoutes(l.ctx, "routes", &lab.RoutesArgs{Lab: l.network.Lab, Document: document},
 		pulumi.DependsOn([]pulumi.Resource{l.dns}))
 	return err
-}
-
-// routeProxies puts resolved addresses, in the order of createRoutes, back to their slots.
-func (l *local) routeProxies(values []any) ([]routes.Proxy, error) {
-	next := func() (netip.Addr, error) {
-		text, _ := values[0].(string)
-		values = values[1:]
-		return netip.ParseAddr(text)
-	}
-	proxies := make([]routes.Proxy, 0, len(l.slots))
-	for _, s := range l.slots {
-		private, err := next()
-		if err != nil {
-			return nil, err
-		}
-		proxy := routes.Proxy{Name: s.Name, Zone: s.Zone, Address: private}
-		for range l.proxies[s.Name].public {
-			public, err := next()
-			if err != nil {
-				return nil, err
-			}
-			proxy.PublicIPs = append(proxy.PublicIPs, public)
-		}
-		proxies = append(proxies, proxy)
-	}
-	return proxies, nil
 }
 
 // createProxies starts the fleet, one proxy after the other, so that a change of the image never has two of them down.

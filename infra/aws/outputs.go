@@ -56,9 +56,7 @@ func (d *deployment) exportAllowlist() error {
 		return err
 	}
 	d.ctx.Export("allowlist", document.ApplyT(func(text string) (any, error) {
-		var tree any
-		err := json.Unmarshal([]byte(text), &tree)
-		return tree, err
+		return topology.JSONTree(json.RawMessage(text))
 	}))
 	return nil
 }

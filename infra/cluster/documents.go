@@ -52,9 +52,7 @@ func (d *deployment) publishDocuments() error {
 	})
 	export := func(pick func(documents) string) pulumi.Output {
 		return d.documents.ApplyT(func(value any) (any, error) {
-			var tree any
-			err := json.Unmarshal([]byte(pick(value.(documents))), &tree)
-			return tree, err
+			return topology.JSONTree(json.RawMessage(pick(value.(documents))))
 		})
 	}
 	d.exports["resolver"] = export(func(d documents) string { return d.Resolver })
